@@ -40,6 +40,19 @@ func NewChannel(kind, id string) (Channel, error) {
 	return Channel{kind: kind, id: id}, nil
 }
 
+// NewHomeChannel returns the channel of kind and id that an event is published
+// to. Unlike NewChannel it refuses an empty id and AllID, so that a forgotten field
+// never publishes to another channel. The error matches ErrChannel.
+func NewHomeChannel(kind, id string) (Channel, error) {
+	switch id {
+	case "":
+		return Channel{}, fmt.Errorf("%w: the id of %q is empty", ErrChannel, kind)
+	case AllID:
+		return Channel{}, fmt.Errorf(`%w: the id of %q may not be "*"`, ErrChannel, kind)
+	}
+	return NewChannel(kind, id)
+}
+
 // ParseChannel reads "kind" or "kind:id". The first colon divides, so an id may
 // hold colons. The error matches ErrChannel and never repeats hostile bytes.
 func ParseChannel(s string) (Channel, error) {

@@ -16,6 +16,8 @@ var (
 	// ErrInvalid says that an event's payload breaks its catalogue row. The error
 	// is an *InvalidError, which names every bad field.
 	ErrInvalid = errors.New("invalid event")
+	// ErrTooLarge says that an event's payload is longer than MaxPayload.
+	ErrTooLarge = errors.New("payload too large")
 )
 
 // FieldError is one bad field of an event.
