@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Class is the first token of a subject: where a message stands on its way.
@@ -24,7 +25,7 @@ const upperHex = "0123456789ABCDEF"
 // Subject returns the subject of a channel: class, service, kind and, where the
 // channel has one, the id as a single token. What is not safe or not readable in
 // a token (the NATS wildcards and separator, the percent sign, every Unicode
-// space and everything unprintable) is percent-escaped byte by byte, so an id can
+// space and everything invisible) is percent-escaped byte by byte, so an id can
 // never widen a subscription. ParseSubject is the inverse.
 func Subject(class Class, service Service, channel Channel) string {
 	var b strings.Builder
@@ -88,13 +89,36 @@ func ParseSubject(subject string) (Class, Service, Channel, error) {
 	return class, service, channel, nil
 }
 
+// invisible are the characters that a person who reads a subject would not see or
+// take for a space. The list is spelled out because the tables of package unicode
+// grow with Go: stored subjects must have the same spelling for ever, and in every
+// version of a publisher or an edge.
+var invisible = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{Lo: 0x007f, Hi: 0x00a0, Stride: 1}, // DEL, C1 controls, no-break space
+		{Lo: 0x00ad, Hi: 0x00ad, Stride: 1}, // soft hyphen
+		{Lo: 0x1680, Hi: 0x1680, Stride: 1}, // ogham space mark
+		{Lo: 0x180e, Hi: 0x180e, Stride: 1}, // mongolian vowel separator
+		{Lo: 0x2000, Hi: 0x200f, Stride: 1}, // spaces, zero width, direction marks
+		{Lo: 0x2028, Hi: 0x202f, Stride: 1}, // line and paragraph separator, directions
+		{Lo: 0x205f, Hi: 0x206f, Stride: 1}, // spaces, invisible operators, isolates
+		{Lo: 0x3000, Hi: 0x3000, Stride: 1}, // ideographic space
+		{Lo: 0xfeff, Hi: 0xfeff, Stride: 1}, // byte order mark
+		{Lo: 0xfff9, Hi: 0xfffd, Stride: 1}, // annotations, replacement character
+	},
+	R32: []unicode.Range32{
+		{Lo: 0xe0000, Hi: 0xe007f, Stride: 1}, // tags
+	},
+	LatinOffset: 2,
+}
+
 // escapes reports whether a rune is written in percent form.
 func escapes(r rune) bool {
 	switch r {
-	case '.', '*', '>', '%', ' ', unicode.ReplacementChar:
+	case '.', '*', '>', '%':
 		return true
 	}
-	return !unicode.IsPrint(r)
+	return r <= ' ' || r > '~' && unicode.Is(invisible, r)
 }
 
 func escapeToken(b *strings.Builder, id string) {
@@ -103,7 +127,7 @@ func escapeToken(b *strings.Builder, id string) {
 		return
 	}
 	for i, r := range id {
-		width := len(string(r))
+		width := utf8.RuneLen(r)
 		if !escapes(r) {
 			b.WriteString(id[i : i+width])
 			continue

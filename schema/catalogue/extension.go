@@ -69,11 +69,11 @@ func checkFields(row *Row) error {
 			}
 			// encoding/json matches names without regard to case, so two that differ in
 			// nothing else cannot be told apart.
-			if folded := strings.ToLower(name); seen[folded] {
+			folded := strings.ToLower(name)
+			if seen[folded] {
 				return fmt.Errorf("the field %q is declared twice or reserved", name)
-			} else {
-				seen[folded] = true
 			}
+			seen[folded] = true
 		}
 		switch field.Type {
 		case String, Number, Integer, Object, Strings, Any, Time:

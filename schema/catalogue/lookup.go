@@ -167,7 +167,7 @@ func (v *View) takes(id string, several bool) bool {
 	case 0:
 		return id == ""
 	case 1:
-		return id != "" && !(several && strings.Contains(id, "/"))
+		return id != "" && (!several || !strings.Contains(id, "/"))
 	default:
 		return strings.Contains(id, "/")
 	}
