@@ -1,0 +1,49 @@
+package feed
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// bodies remembers the newest encoded bodies while views are open, when an event
+// reaches an edge twice: on its channel and for the views. It is encoded once. It
+// is safe for concurrent use.
+type bodies struct {
+	// views counts the open sources of a whole service; without one nothing is
+	// shared and nothing remembered.
+	views atomic.Int32
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	recent [64]struct {
+		seq  uint64
+		body []byte
+	}
+}
+
+// shared is the body of an event for the feed of its channel, nil where no view
+// could share it.
+func (b *bodies) shared(m Message) []byte {
+	if b.views.Load() == 0 {
+		return nil
+	}
+	return b.encode(m)
+}
+
+// encode returns the body of an event, encoded by whoever asks first.
+func (b *bodies) encode(m Message) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slot := &b.recent[m.Seq%uint64(len(b.recent))]
+	if slot.seq != m.Seq || slot.body == nil {
+		slot.seq, slot.body = m.Seq, encodeBody(m)
+	}
+	return slot.body
+}
+
+// forget drops everything, since positions start anew with an epoch.
+func (b *bodies) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.recent[:])
+}

@@ -1,0 +1,271 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"sort"
+	"sync"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// Page is what the log holds after a position.
+type Page struct {
+	// Frames are the feed's events after the position, up to Through.
+	Frames []wire.Frame
+	// Through: no other event of the feed lies between the position and it.
+	Through uint64
+	// Reason, where not empty, says that the position can't be resumed; the log
+	// begins at First.
+	Reason wire.Reason
+	First  uint64
+}
+
+// fetch is one cursor that waits for a page.
+type fetch struct {
+	feed  *Feed
+	after uint64
+	done  func(Page)
+}
+
+// reads is the queue of cursors that wait for the log.
+type reads struct {
+	// slots bounds the reads in flight, whoever makes them.
+	slots chan struct{}
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	waiting []fetch
+	workers int
+	// reading holds the feeds that a worker reads for: one at a time each.
+	reading map[*Feed]bool
+}
+
+// next picks the cursor that waits longest and whose feed nobody reads for.
+func (r *reads) next() (fetch, bool) {
+	for _, w := range r.waiting {
+		if !r.reading[w.feed] {
+			r.reading[w.feed] = true
+			return w, true
+		}
+	}
+	return fetch{}, false
+}
+
+// Fetch reads what follows position after, and calls done from another goroutine.
+// Cursors of one feed that wait at the same time are served by one read where it
+// reaches them. done is not called any more once the set is closed.
+func (f *Feed) Fetch(after uint64, done func(Page)) {
+	s := f.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	s.reads.waiting = append(s.reads.waiting, fetch{f, after, done})
+	if s.reads.workers < cap(s.reads.slots) && s.goWork(s.fetchAll) {
+		s.reads.workers++
+	}
+}
+
+func (s *Set) fetchAll() {
+	for {
+		s.reads.mu.Lock()
+		first, ok := s.reads.next()
+		if !ok {
+			// What still waits is for feeds that another worker reads for.
+			s.reads.workers--
+			s.reads.mu.Unlock()
+			return
+		}
+		s.reads.mu.Unlock()
+		select {
+		case s.reads.slots <- struct{}{}:
+		case <-s.ctx.Done():
+			return
+		}
+		page, ok := s.readPage(first.feed, first.after)
+		<-s.reads.slots
+		if !ok {
+			return
+		}
+		s.serve(first, page)
+	}
+}
+
+// serve hands the page to every waiting cursor of the feed that it reaches.
+func (s *Set) serve(first fetch, page Page) {
+	var served []fetch
+	s.reads.mu.Lock()
+	delete(s.reads.reading, first.feed)
+	s.reads.waiting = slices.DeleteFunc(s.reads.waiting, func(w fetch) bool {
+		reached := w.feed == first.feed && (w.after == first.after ||
+			page.Reason == "" && w.after > first.after && w.after < page.Through)
+		if reached {
+			served = append(served, w)
+		}
+		return reached
+	})
+	s.reads.mu.Unlock()
+	if len(served) > 1 {
+		s.Stats.Shared.Add(uint64(len(served) - 1))
+	}
+	for _, w := range served {
+		part := page
+		i := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > w.after })
+		part.Frames = page.Frames[i:]
+		w.done(part)
+	}
+}
+
+// readPage reads until it knows what the log holds after a position. It reports
+// whether the set still lives.
+func (s *Set) readPage(f *Feed, after uint64) (Page, bool) {
+	for attempt := 0; ; attempt++ {
+		var page Page
+		known := false
+		err := s.call(func(ctx context.Context) (err error) {
+			page, known, err = s.tryPage(ctx, f, after, attempt >= leaderAfter)
+			return err
+		})
+		if err == nil && known {
+			return page, true
+		}
+		if err == nil {
+			s.Stats.Stale.Add(1)
+		}
+		if !s.pause(attempt) {
+			return Page{}, false
+		}
+	}
+}
+
+// tryPage makes one read. known is false where the answer may lack something.
+func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (page Page, known bool, err error) {
+	f.mu.RLock()
+	generation, base := f.generation, f.ring.base
+	f.mu.RUnlock()
+	if base <= after {
+		return Page{Through: after}, true, nil // The ring reaches back by now.
+	}
+	channel := f.target.Channel
+	if f.target.View {
+		channel = schema.Channel{}
+	}
+	r, err := s.readAfter(ctx, channel, after, leader)
+	if err != nil {
+		return page, false, err
+	}
+	if r.first > 0 {
+		s.Stats.Expired.Add(1)
+		return Page{Reason: wire.PositionExpired, First: r.first}, true, nil
+	}
+	if r.hole {
+		return page, false, nil
+	}
+	list := r.list
+	end := after
+	if len(list) > 0 {
+		end = list[len(list)-1].Seq
+	}
+	page.Frames = f.encode(list, r.before)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch reached := end >= f.ring.base || !f.target.View && end >= f.ring.baseLast; {
+	case f.generation != generation:
+		return Page{Through: after}, true, nil // The cursor is Lost anyway.
+	case r.more || !reached && len(list) > 0:
+		page.Through = end
+	case reached, leader:
+		page.Through = max(end, f.ring.base)
+		if r.exact || f.target.View {
+			upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
+			f.ring.backfill(page.Frames[:upTo], after, r.before)
+		}
+	default:
+		return page, false, nil
+	}
+	return page, true, nil
+}
+
+// reading is what the log holds after a position.
+type reading struct {
+	list []Message
+	more bool
+	// first, where not 0, says that the log begins there and no longer holds
+	// everything after the position.
+	first uint64
+	// hole is true where a whole service was read and a message is missing: the
+	// replica lags or lost it.
+	hole bool
+	// before is the last event at or before the position where exact, else the
+	// position.
+	before uint64
+	exact  bool
+}
+
+// readAfter makes one read of a channel, or of the whole service for the zero
+// Channel, and proves that nothing was trimmed between the position and what it
+// brings. It begins at the position itself: a message there proves it. Otherwise
+// the leader is asked for the log's oldest position, after the read.
+func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, leader bool) (r reading, err error) {
+	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: s.cfg.PageBytes, Leader: leader}
+	if r.list, r.more, err = s.log.Read(ctx, q); err != nil {
+		return r, unavailable(err)
+	}
+	s.Stats.Reads.Add(1)
+	s.Stats.ReadEvents.Add(uint64(len(r.list)))
+	r.before = after
+	if len(r.list) > 0 && r.list[0].Seq == after {
+		r.list, r.exact = r.list[1:], true
+	}
+	whole := channel.IsZero()
+	next := len(r.list) > 0 && r.list[0].Seq == after+1
+	if whole && next || r.exact && (!whole || len(r.list) == 0) {
+		return r, nil
+	}
+	st, err := s.askState(ctx)
+	if err != nil {
+		return r, err
+	}
+	switch {
+	case st.First > after+1:
+		r.first = st.First
+	case whole:
+		r.hole = len(r.list) > 0
+	case st.First == after+1:
+		r.before, r.exact = 0, true
+	}
+	return r, nil
+}
+
+// encode makes frames of messages of the feed's source; prev is that of the first.
+func (f *Feed) encode(list []Message, prev uint64) []wire.Frame {
+	frames := make([]wire.Frame, 0, len(list))
+	var names []string
+	for _, m := range list {
+		if !f.selects(&names, m) {
+			continue
+		}
+		var body []byte
+		if f.target.View {
+			body = encodeBody(m)
+		}
+		frames = append(frames, f.frame(m, prev, body))
+		prev = m.Seq
+	}
+	return frames
+}
+
+// selects reports whether a message of the feed's source is one of the feed.
+// scratch is memory for the names of views.
+func (f *Feed) selects(scratch *[]string, m Message) bool {
+	if !f.target.View {
+		return true
+	}
+	if m.Channel.IsZero() {
+		return false // Nobody can publish on such a subject but past the SDK.
+	}
+	*scratch = f.set.cat.Views((*scratch)[:0], f.set.service, m.Event, m.Channel, m.Data)
+	return slices.Contains(*scratch, f.room)
+}

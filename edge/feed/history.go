@@ -1,0 +1,135 @@
+package feed
+
+import (
+	"context"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+	"github.com/bodhisattva/indranet/schema/catalogue"
+)
+
+// History is a stretch of a channel's or view's past.
+type History struct {
+	Frames []wire.Frame
+	wire.HistoryEnd
+}
+
+// History reads at most limit events: the newest ones before the position before
+// (0 for the head) where since is SinceLast, else the first ones after since. The
+// answer is cut to fit into one message. The error matches ErrUnavailable.
+func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.Since, limit int, before uint64) (History, error) {
+	f := &Feed{set: s, target: target, room: target.Channel.String()}
+	st, err := s.State(ctx)
+	if err != nil {
+		return History{}, err
+	}
+	h := History{HistoryEnd: wire.HistoryEnd{Epoch: st.Epoch, FirstSeq: st.First, LastSeq: st.Last}}
+	upTo := st.Last
+	if before > 0 {
+		upTo = min(upTo, before-1)
+	}
+	pos := st.First - 1
+	switch since.Kind {
+	case wire.SinceLast:
+		pos, err = s.backward(ctx, f, min(since.Last, limit), upTo, st)
+		h.More = pos+1 > st.First
+	case wire.SinceTime:
+		var list []Message
+		if list, _, err = s.read(ctx, f.query(Query{Time: since.Time, Count: 1})); len(list) > 0 {
+			pos = list[0].Seq - 1
+		} else {
+			pos = upTo
+		}
+	case wire.SinceSeq:
+		if h.Reason = resume(since, st); h.Reason == "" {
+			pos = since.Seq
+		}
+	case wire.SinceNow:
+		pos = upTo
+	}
+	if err != nil {
+		return History{}, err
+	}
+	cut, err := s.stretch(ctx, f, &h, pos, upTo, limit)
+	if err != nil {
+		return History{}, err
+	}
+	if cut {
+		h.More = true
+	}
+	return h, nil
+}
+
+// stretch reads the events in (pos, upTo], at most limit and what fits into a
+// message. cut is true where it stopped at a bound.
+func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64, limit int) (cut bool, err error) {
+	end, err := s.lastOf(ctx, f, upTo)
+	if err != nil {
+		return false, err
+	}
+	prev, room := pos, wire.MaxMessage-wire.HistoryRoom
+	for scanned, attempt := 0, 0; pos < end; {
+		list, more, err := s.read(ctx, f.query(Query{From: pos + 1, Count: s.cfg.PageFrames, Leader: attempt >= leaderAfter}))
+		if err != nil {
+			return false, err
+		}
+		if len(list) == 0 || f.target.View && list[0].Seq != pos+1 {
+			st, err := s.askState(ctx)
+			if err != nil {
+				return false, err
+			}
+			if st.First > pos+1 { // The front went while we read.
+				h.FirstSeq, pos = st.First, st.First-1
+				continue
+			}
+			if attempt++; attempt > leaderAfter+1 {
+				return false, nil // Nothing is there that the leader knows of.
+			}
+			if !s.pause(attempt) {
+				return false, ErrClosed
+			}
+			continue
+		}
+		attempt = 0
+		for _, frame := range f.encode(list, prev) {
+			if frame.Seq > upTo {
+				return false, nil
+			}
+			if room -= frame.Size() + 1; len(h.Frames) >= limit || room < 0 {
+				return true, nil
+			}
+			h.Frames = append(h.Frames, frame)
+			prev = frame.Seq
+		}
+		pos = list[len(list)-1].Seq
+		if scanned += len(list); f.target.View && scanned >= s.cfg.ScanLimit && more {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// lastOf is the position of the last event at or before upTo, as far as reading
+// has to go: for a view, upTo itself.
+func (s *Set) lastOf(ctx context.Context, f *Feed, upTo uint64) (uint64, error) {
+	if f.target.View || upTo == 0 {
+		return upTo, nil
+	}
+	channel := f.target.Channel
+	for attempt := 0; ; attempt++ {
+		last, checked, err := s.log.Tails(ctx, []schema.Channel{channel}, 0, upTo)
+		if err != nil {
+			return 0, unavailable(err)
+		}
+		if checked >= upTo || attempt > leaderAfter {
+			return last[channel], nil
+		}
+		if checked == 0 {
+			return 0, s.confirmUnused(ctx, []schema.Channel{channel})
+		}
+		s.Stats.Stale.Add(1)
+		if !s.pause(attempt) {
+			return 0, ErrClosed
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package feed
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+)
+
+// eventUserLeft ends what is remembered of a user's transient events.
+const eventUserLeft = "user.left"
+
+// passing holds a feed's newest transient events: of a user and event only the
+// newest, so that a connection which lags gets the newest instead of all. Cursors
+// remember the version that they have seen. It is not safe for concurrent use.
+type passing struct {
+	maxEntries int
+	version    uint64
+	// entries are in order of version, oldest first.
+	entries []passed
+}
+
+type passed struct {
+	version     uint64
+	event, user string
+	at          time.Time
+	frame       wire.Frame
+}
+
+// add remembers an event. An event without a user replaces nothing.
+func (p *passing) add(event, user string, frame wire.Frame, now time.Time) {
+	p.version++
+	if user != "" {
+		p.entries = slices.DeleteFunc(p.entries, func(e passed) bool {
+			return e.user == user && e.event == event
+		})
+	}
+	if len(p.entries) >= p.maxEntries {
+		p.entries = slices.Delete(p.entries, 0, len(p.entries)-p.maxEntries+1)
+	}
+	p.entries = append(p.entries, passed{p.version, event, user, now, frame})
+}
+
+// forget drops what a user who left had done.
+func (p *passing) forget(user string) {
+	if user == "" {
+		return
+	}
+	p.entries = slices.DeleteFunc(p.entries, func(e passed) bool { return e.user == user })
+}
+
+// after appends the frames of events with a version above seen.
+func (p *passing) after(dst []wire.Frame, seen uint64) []wire.Frame {
+	i := len(p.entries)
+	for i > 0 && p.entries[i-1].version > seen {
+		i--
+	}
+	for ; i < len(p.entries); i++ {
+		dst = append(dst, p.entries[i].frame)
+	}
+	return dst
+}
+
+// present appends the last event of each kind of every user who did something
+// since: what a newcomer needs to see the room as it is.
+func (p *passing) present(dst []wire.Frame, since time.Time) []wire.Frame {
+	for _, e := range p.entries {
+		if e.user != "" && e.at.After(since) {
+			dst = append(dst, e.frame)
+		}
+	}
+	return dst
+}
+
+// userOf is the user_id of a payload, empty where there is none.
+func userOf(data []byte) string {
+	var fields struct {
+		UserID string `json:"user_id"`
+	}
+	if json.Unmarshal(data, &fields) != nil {
+		return ""
+	}
+	return fields.UserID
+}

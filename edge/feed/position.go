@@ -1,0 +1,259 @@
+package feed
+
+import (
+	"context"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+)
+
+// Start is where a subscription begins.
+type Start struct {
+	// Pos is the position: what follows it is delivered.
+	Pos uint64
+	// Epoch is the log's incarnation and First its oldest position.
+	Epoch string
+	First uint64
+	// Reason, where not empty, says why the client can't resume where it asked;
+	// Pos is then the oldest position that it can.
+	Reason wire.Reason
+}
+
+// resume decides whether a position can be resumed when the log holds st. It is
+// the whole rule: everything after P is there if and only if First <= P+1.
+func resume(since wire.Since, st State) wire.Reason {
+	switch {
+	case since.Epoch != "" && since.Epoch != st.Epoch:
+		return wire.EpochChanged
+	case since.Seq > st.Last:
+		return wire.PositionAhead
+	case st.First > since.Seq+1:
+		return wire.PositionExpired
+	}
+	return ""
+}
+
+// Begin finds where a subscription begins that asks for since. The error matches
+// ErrUnavailable.
+func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
+	s := f.set
+	st, loaded := s.Known()
+	if !loaded || f.durable == nil && since.Kind != wire.SinceNow {
+		var err error
+		if st, err = s.State(ctx); err != nil {
+			return Start{}, err
+		}
+	}
+	if !s.Serving() {
+		return Start{}, ErrUnavailable
+	}
+	start := Start{Pos: f.Head(), Epoch: st.Epoch, First: st.First}
+	if f.durable == nil || since.Kind == wire.SinceNow {
+		return start, nil
+	}
+	if since.Kind == wire.SinceSeq && f.holds(since, st) {
+		start.Pos = since.Seq
+		return start, nil
+	}
+	st, err := s.State(ctx)
+	if err != nil {
+		return Start{}, err
+	}
+	start.Epoch, start.First = st.Epoch, st.First
+	switch since.Kind {
+	case wire.SinceStart:
+		start.Pos = st.First - 1
+	case wire.SinceSeq:
+		start.Pos = since.Seq
+		if start.Reason = resume(since, st); start.Reason == "" {
+			start.Reason, err = f.sameEvent(ctx, since)
+		}
+		if start.Reason != "" {
+			start.Pos = st.First - 1
+		}
+	case wire.SinceLast:
+		start.Pos, err = s.lastN(ctx, f, since.Last, st)
+	case wire.SinceTime:
+		start.Pos, err = s.fromTime(ctx, f, since)
+	}
+	if err != nil {
+		return Start{}, err
+	}
+	return f.bound(start), nil
+}
+
+// holds reports whether the ring alone can serve the position.
+func (f *Feed) holds(since wire.Since, st State) bool {
+	head := f.Head()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return since.ID == "" && (since.Epoch == "" || since.Epoch == st.Epoch) &&
+		since.Seq >= f.ring.base && since.Seq <= head
+}
+
+// bound keeps a view from reading further back than the configured number of the
+// service's events, and says so.
+func (f *Feed) bound(start Start) Start {
+	limit := uint64(f.set.cfg.ScanLimit)
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.target.View && start.Pos < f.ring.base && f.ring.base-start.Pos > limit {
+		start.Pos = f.ring.base - limit
+		if start.Reason == "" {
+			start.Reason = wire.ScanLimit
+		}
+	}
+	return start
+}
+
+// sameEvent compares the id that the client has at its position with the log's.
+func (f *Feed) sameEvent(ctx context.Context, since wire.Since) (wire.Reason, error) {
+	if since.ID == "" || since.Seq == 0 {
+		return "", nil
+	}
+	list, _, err := f.set.read(ctx, f.query(Query{From: since.Seq, Count: 1}))
+	if err != nil {
+		return "", err
+	}
+	if len(list) > 0 && list[0].Seq == since.Seq && list[0].ID != since.ID {
+		return wire.EpochChanged, nil
+	}
+	return "", nil
+}
+
+// query aims q at what the feed reads.
+func (f *Feed) query(q Query) Query {
+	if !f.target.View {
+		q.Channel = f.target.Channel
+	}
+	if q.Bytes == 0 {
+		q.Bytes = f.set.cfg.PageBytes
+	}
+	return q
+}
+
+// read is one history read outside of a page: it takes a slot.
+func (s *Set) read(ctx context.Context, q Query) (list []Message, more bool, err error) {
+	select {
+	case s.reads.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, unavailable(ctx.Err())
+	case <-s.ctx.Done():
+		return nil, false, ErrClosed
+	}
+	defer func() { <-s.reads.slots }()
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
+	defer cancel()
+	if list, more, err = s.log.Read(ctx, q); err != nil {
+		return nil, false, unavailable(err)
+	}
+	s.Stats.Reads.Add(1)
+	s.Stats.ReadEvents.Add(uint64(len(list)))
+	return list, more, nil
+}
+
+// fromTime is the position before the first event stored at or after a time.
+func (s *Set) fromTime(ctx context.Context, f *Feed, since wire.Since) (uint64, error) {
+	for attempt := 0; ; attempt++ {
+		head := f.Head()
+		f.mu.RLock()
+		newest := f.ring.last()
+		f.mu.RUnlock()
+		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1}))
+		if err != nil {
+			return 0, err
+		}
+		if len(list) > 0 {
+			return list[0].Seq - 1, nil
+		}
+		if newest == 0 {
+			return head, nil
+		}
+		// Nothing that new, says a replica: true if the newest event is older.
+		list, _, err = s.read(ctx, f.query(Query{From: newest, Count: 1, Leader: attempt >= leaderAfter}))
+		if err != nil {
+			return 0, err
+		}
+		if attempt > leaderAfter || len(list) > 0 && list[0].Seq == newest && list[0].Time.Before(since.Time) {
+			return head, nil
+		}
+		if !s.pause(attempt) {
+			return 0, ErrClosed
+		}
+	}
+}
+
+// firstWindow is how many events of the stream the search for the newest N of a
+// channel looks at first, per event wanted.
+const firstWindow = 8
+
+// lastN is the position before the newest n events: of the event before them
+// where there is one. The log has no such question, so it is asked for a window
+// before the ring, which grows until it holds enough.
+func (s *Set) lastN(ctx context.Context, f *Feed, n int, st State) (uint64, error) {
+	f.mu.RLock()
+	have, base := len(f.ring.frames), f.ring.base
+	if have > n || have == n && n > 0 && base+1 >= st.First && f.ring.baseLast > 0 {
+		pos := f.ring.baseLast
+		if have > n {
+			pos = f.ring.frames[have-n-1].Seq
+		}
+		f.mu.RUnlock()
+		return max(pos, base), nil
+	}
+	f.mu.RUnlock()
+	return s.backward(ctx, f, n-have, base, st)
+}
+
+// backward is the position before the newest n events at or below upTo. It looks
+// back at most to the first position, and a view at most ScanLimit events.
+func (s *Set) backward(ctx context.Context, f *Feed, n int, upTo uint64, st State) (uint64, error) {
+	floor := st.First - 1
+	if limit := uint64(s.cfg.ScanLimit); f.target.View && upTo > limit {
+		floor = max(floor, upTo-limit)
+	}
+	for window := uint64(n*firstWindow + 1000); ; window *= 4 {
+		after := floor
+		if upTo > window {
+			after = max(floor, upTo-window)
+		}
+		seqs, err := s.positions(ctx, f, after, upTo, n+1)
+		if err != nil {
+			return 0, err
+		}
+		if len(seqs) > n {
+			return seqs[len(seqs)-n-1], nil
+		}
+		if after <= floor {
+			return min(floor, upTo), nil
+		}
+	}
+}
+
+// positions are the newest n positions of the feed's events in (after, upTo].
+func (s *Set) positions(ctx context.Context, f *Feed, after, upTo uint64, n int) ([]uint64, error) {
+	var seqs []uint64
+	var names []string
+	for after < upTo {
+		list, more, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames}))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range list {
+			after = m.Seq
+			if m.Seq > upTo {
+				break
+			}
+			if !f.selects(&names, m) {
+				continue
+			}
+			seqs = append(seqs, m.Seq)
+		}
+		if len(seqs) > 4*n {
+			seqs = append(seqs[:0], seqs[len(seqs)-n:]...)
+		}
+		if !more {
+			break
+		}
+	}
+	return seqs[max(0, len(seqs)-n):], nil
+}

@@ -1,0 +1,90 @@
+package feed
+
+import (
+	"sort"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+)
+
+// ring holds the newest frames of a feed, oldest first: every event of the feed
+// with a position in (base, newest] and nothing else. It is not safe for
+// concurrent use.
+type ring struct {
+	maxFrames, maxBytes int
+
+	// base is the position before the oldest frame.
+	base uint64
+	// baseLast is the position of the feed's last event at or before base, 0 for
+	// none; it proves where a page that ends at base must end.
+	baseLast uint64
+	frames   []wire.Frame
+	bytes    int
+}
+
+// last is the position of the newest event of the feed, 0 for none.
+func (r *ring) last() uint64 {
+	if n := len(r.frames); n > 0 {
+		return r.frames[n-1].Seq
+	}
+	return r.baseLast
+}
+
+// append adds the next event and evicts the oldest ones past the bounds.
+func (r *ring) append(f wire.Frame) {
+	r.frames = append(r.frames, f)
+	r.bytes += f.Size()
+	drop := 0
+	for len(r.frames)-drop > r.maxFrames || r.bytes > r.maxBytes && len(r.frames)-drop > 1 {
+		r.bytes -= r.frames[drop].Size()
+		drop++
+	}
+	r.dropFront(drop)
+}
+
+// dropFront evicts the n oldest frames, whose bytes have been subtracted.
+func (r *ring) dropFront(n int) {
+	if n == 0 {
+		return
+	}
+	r.base, r.baseLast = r.frames[n-1].Seq, r.frames[n-1].Seq
+	clear(r.frames[:n]) // The backing array must not keep the bytes alive.
+	r.frames = r.frames[n:]
+}
+
+// backfill puts frames that were read from the log in front. They are every event
+// in (from, base]; fromLast is the last event at or before from. What does not fit
+// is left out, oldest first.
+func (r *ring) backfill(frames []wire.Frame, from, fromLast uint64) {
+	room, bytes, n := r.maxFrames-len(r.frames), r.maxBytes-r.bytes, 0
+	for n < len(frames) && n < room && frames[len(frames)-1-n].Size() <= bytes {
+		bytes -= frames[len(frames)-1-n].Size()
+		n++
+	}
+	kept := frames[len(frames)-n:]
+	if n < len(frames) {
+		from = frames[len(frames)-n-1].Seq
+		fromLast = from
+	}
+	if from >= r.base {
+		return
+	}
+	joined := make([]wire.Frame, 0, max(n+len(r.frames), 16))
+	joined = append(append(joined, kept...), r.frames...)
+	r.frames, r.base, r.baseLast = joined, from, fromLast
+	r.bytes = r.maxBytes - bytes
+}
+
+// reset forgets everything: the feed's past ends at base.
+func (r *ring) reset(base, baseLast uint64) {
+	r.frames, r.bytes, r.base, r.baseLast = nil, 0, base, baseLast
+}
+
+// after returns the frames with a position above pos, which must be at least
+// base. The result is only valid until the ring changes.
+func (r *ring) after(pos uint64) []wire.Frame {
+	if n := len(r.frames); n == 0 || r.frames[n-1].Seq <= pos {
+		return nil
+	}
+	i := sort.Search(len(r.frames), func(i int) bool { return r.frames[i].Seq > pos })
+	return r.frames[i:]
+}

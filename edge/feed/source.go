@@ -1,0 +1,197 @@
+package feed
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// sourceKey names a source: a channel, or the whole service for the zero
+// Channel; its durable events or its transient ones.
+type sourceKey struct {
+	channel   schema.Channel
+	transient bool
+}
+
+// source is one live subscription and, for durable events, what has been made of
+// it so far. It serves the feed of its channel or, for the whole service, the
+// feeds of all views.
+type source struct {
+	// Static after construction.
+	set *Set
+	key sourceKey
+
+	// Guarded by Set.mu.
+	watch Watch
+	// checks counts the tail checks since the source opened; due is the next.
+	checks int
+	due    time.Time
+
+	// opened is closed when the source has opened.
+	opened chan struct{}
+
+	// head: everything of the source up to it has been given to the feeds. It is
+	// written under mu and read without.
+	head atomic.Uint64
+
+	// Guarded by mu. Live messages, repairs and checks all come through here.
+	mu     sync.Mutex
+	open   bool
+	target uint64 // The newest position that is known to exist.
+	// queued is true while the source waits for a repair or is being repaired.
+	queued bool
+	feeds  map[string]*Feed
+	names  []string
+}
+
+// whole reports whether the source reads a whole service.
+func (s *source) whole() bool { return s.key.channel.IsZero() }
+
+// receive takes a live message. It is called by the one goroutine of the live path.
+func (s *source) receive(m Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key.transient {
+		s.pass(m)
+		return
+	}
+	if s.whole() {
+		m.Prev = m.Seq - 1 // Positions of a whole service are contiguous.
+	}
+	switch next := track(s.head.Load(), m.Seq, m.Prev); {
+	case next == stepDrop:
+		s.set.Stats.Dropped.Add(1)
+	case !s.open || next == stepRepair:
+		if s.open && !s.queued {
+			s.set.Stats.ChainRepairs.Add(1)
+		}
+		s.raise(m.Seq)
+	default:
+		s.deliver(m)
+	}
+}
+
+// raise notes that position seq exists, and asks for a repair if it is missing.
+// The caller holds s.mu.
+func (s *source) raise(seq uint64) {
+	s.target = max(s.target, seq)
+	if s.open && s.target > s.head.Load() && !s.queued {
+		s.queued = true
+		s.set.queueRepair(s)
+	}
+}
+
+// deliver gives the next durable event to the feeds. The caller holds s.mu.
+func (s *source) deliver(m Message) {
+	s.set.Stats.Delivered.Add(1)
+	if !s.whole() {
+		body := s.set.bodies.shared(m)
+		for _, f := range s.feeds {
+			f.append(m, body)
+		}
+	} else if !m.Channel.IsZero() {
+		var body []byte
+		s.names = s.set.cat.Views(s.names[:0], s.set.service, m.Event, m.Channel, m.Data)
+		for _, name := range s.names {
+			if f := s.feeds[name]; f != nil {
+				if body == nil {
+					body = s.set.bodies.encode(m)
+				}
+				f.append(m, body)
+			}
+		}
+	}
+	// The head comes last: see Cursor.Next.
+	s.head.Store(m.Seq)
+	s.target = max(s.target, m.Seq)
+	s.set.delivered(m.Seq)
+}
+
+// pass gives a transient event to the feeds. The caller holds s.mu.
+func (s *source) pass(m Message) {
+	s.set.Stats.Passed.Add(1)
+	body := encodeBody(m)
+	if !s.whole() {
+		for _, f := range s.feeds {
+			f.pass(m, body)
+		}
+		return
+	}
+	s.names = s.set.cat.Views(s.names[:0], s.set.service, m.Event, m.Channel, m.Data)
+	for _, name := range s.names {
+		if f := s.feeds[name]; f != nil && f.target.Transient {
+			f.pass(m, body)
+		}
+	}
+}
+
+// advance moves the head to a position up to which a check found nothing new.
+func (s *source) advance(from, to uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open && s.head.Load() >= from && s.target <= s.head.Load() && to > s.head.Load() {
+		s.head.Store(to)
+		s.target = max(s.target, to)
+	}
+}
+
+// join adds a feed. A view that joins a running source begins at its head. The
+// caller holds Set.mu.
+func (s *source) join(f *Feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeds[f.room] = f
+	if s.open && !s.key.transient {
+		head := s.head.Load()
+		f.mu.Lock()
+		f.ring.reset(head, head)
+		f.mu.Unlock()
+	}
+}
+
+// leave removes a feed and reports whether it was the last one. The caller holds
+// Set.mu.
+func (s *source) leave(f *Feed) (empty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.feeds, f.room)
+	return len(s.feeds) == 0
+}
+
+// start makes the source serve from position head on; last is the position of
+// the last event at or before head, where that is known (0 otherwise).
+func (s *source) start(head, last uint64, newEpoch bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.feeds {
+		if s.key.transient {
+			continue
+		}
+		f.mu.Lock()
+		if s.whole() {
+			last = head
+		}
+		f.ring.reset(head, last)
+		if newEpoch {
+			f.generation++
+		}
+		f.mu.Unlock()
+	}
+	s.head.Store(head)
+	s.open = true
+	s.raise(s.target)
+	for _, f := range s.feeds {
+		f.mu.RLock()
+		f.notify()
+		f.mu.RUnlock()
+	}
+}
+
+// stop makes the source drop what it gets until it is started again.
+func (s *source) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open, s.target = false, 0
+}

@@ -1,0 +1,118 @@
+package feed
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// stateCache is what is known of the log as a whole.
+type stateCache struct {
+	flight singleflight.Group
+	// delivered is the newest position given to a feed under the known epoch.
+	delivered atomic.Uint64
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	known  State
+	loaded bool
+	asked  time.Time
+	// falls counts how often in a row the leader's last position was below one
+	// that had been delivered; fenced is true once that is beyond doubt.
+	falls  int
+	fenced bool
+}
+
+// fallsToFence is how often the leader must say that the log is shorter than what
+// was delivered before it is believed: a deposed leader may answer once.
+const fallsToFence = 3
+
+func (s *Set) delivered(seq uint64) {
+	if s.state.delivered.Load() < seq {
+		s.state.delivered.Store(seq)
+	}
+}
+
+// Known is the state as last heard of; ok is false before the first answer.
+func (s *Set) Known() (st State, ok bool) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.state.known, s.state.loaded
+}
+
+// State asks the leader, together with everybody who asks meanwhile. The error
+// matches ErrUnavailable.
+func (s *Set) State(ctx context.Context) (State, error) {
+	result := s.state.flight.DoChan("state", func() (any, error) {
+		var st State
+		err := s.call(func(ctx context.Context) (err error) {
+			st, err = s.askState(ctx)
+			return err
+		})
+		return st, err
+	})
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return State{}, r.Err
+		}
+		return r.Val.(State), nil
+	case <-ctx.Done():
+		return State{}, unavailable(ctx.Err())
+	}
+}
+
+// askState asks the leader now.
+func (s *Set) askState(ctx context.Context) (State, error) {
+	before := s.state.delivered.Load()
+	st, err := s.log.State(ctx)
+	if err != nil {
+		return State{}, unavailable(err)
+	}
+	return st, s.observe(st, before)
+}
+
+// observe compares what the leader said with what was known. delivered is the
+// newest position that had been delivered before the leader was asked.
+func (s *Set) observe(st State, delivered uint64) error {
+	c := &s.state
+	c.mu.Lock()
+	changed := c.loaded && c.known.Epoch != st.Epoch
+	switch {
+	case changed:
+		c.falls, c.fenced = 0, false
+		c.delivered.Store(0)
+		s.bodies.forget()
+	case c.fenced:
+	case st.Last < delivered:
+		c.falls++
+		if c.fenced = c.falls >= fallsToFence; c.fenced {
+			s.logger.Error("stream is shorter than what was delivered; it is not served until it gets a new epoch",
+				"service", s.service, "epoch", st.Epoch, "last_seq", st.Last, "delivered_seq", delivered)
+		}
+	default:
+		c.falls = 0
+	}
+	c.known, c.loaded, c.asked = st, true, time.Now()
+	fenced := c.fenced
+	c.mu.Unlock()
+	if changed {
+		s.Stats.Epochs.Add(1)
+		s.logger.Warn("stream has a new epoch; every subscription starts anew", "service", s.service, "epoch", st.Epoch)
+		s.reopen()
+	}
+	if fenced {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// Serving reports whether the log may be believed.
+func (s *Set) Serving() bool {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return !s.state.fenced
+}

@@ -1,0 +1,55 @@
+package edge
+
+import (
+	"fmt"
+
+	"github.com/bodhisattva/indranet/edge/conn"
+)
+
+// register makes the counters of all parts visible at /metrics.
+func (e *Edge) register() {
+	count := func(name string, value func() uint64) {
+		e.metrics.NewGauge(name, func() float64 { return float64(value()) })
+	}
+	for service, server := range e.servers {
+		label := fmt.Sprintf(`{service=%q}`, service)
+		feeds := &server.Feeds.Stats
+		e.metrics.NewGauge("websocket_connections_current"+label, func() float64 { return float64(server.Connections()) })
+		e.metrics.NewGauge("indranet_subscriptions_current"+label, func() float64 { return float64(server.Stats.Subscriptions.Load()) })
+		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
+		count("indranet_requests_total"+label, server.Stats.Requests.Load)
+		count("indranet_requests_refused_total"+label, server.Stats.Refused.Load)
+		count("indranet_events_delivered_total"+label, server.Stats.Events.Load)
+		count("indranet_subscriptions_reset_total"+label, server.Stats.Resets.Load)
+		count("indranet_feed_events_total"+label, feeds.Delivered.Load)
+		count("indranet_feed_duplicates_total"+label, feeds.Dropped.Load)
+		count("indranet_feed_transient_total"+label, feeds.Passed.Load)
+		count("indranet_feed_expired_total"+label, feeds.Expired.Load)
+		count("indranet_feed_epochs_total"+label, feeds.Epochs.Load)
+		count("indranet_log_reads_total"+label, feeds.Reads.Load)
+		count("indranet_log_read_events_total"+label, feeds.ReadEvents.Load)
+		count("indranet_log_reads_shared_total"+label, feeds.Shared.Load)
+		count("indranet_log_reads_stale_total"+label, feeds.Stale.Load)
+		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="chain"}`, service), feeds.ChainRepairs.Load)
+		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="tail_check"}`, service), feeds.TailRepairs.Load)
+	}
+	stats := e.engine.Stats()
+	count("websocket_connections_total", stats.Opened.Load)
+	count("websocket_messages_received_total", stats.MessagesIn.Load)
+	count("websocket_frames_sent_total", stats.FramesOut.Load)
+	count("websocket_bytes_received_total", stats.BytesIn.Load)
+	count("websocket_bytes_sent_total", stats.BytesOut.Load)
+	count("websocket_flushes_total", stats.Flushes.Load)
+	for _, code := range conn.Codes() {
+		count(fmt.Sprintf(`websocket_connections_closed_total{code="%d",reason=%q}`, code, code.String()), func() uint64 { return stats.Closed(code) })
+	}
+	count("indranet_nats_forged_total", e.bus.Stats.Forged.Load)
+	count("indranet_nats_slow_consumer_total", e.bus.Stats.Slow.Load)
+	count("indranet_nats_reconnects_total", e.bus.Stats.Reconnects.Load)
+	e.metrics.NewGauge("indranet_nats_connected", func() float64 {
+		if e.bus.Connected() {
+			return 1
+		}
+		return 0
+	})
+}

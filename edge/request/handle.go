@@ -1,0 +1,268 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// handle answers one request. It runs on the session's own goroutine.
+func (s *Session) handle(ctx context.Context, r wire.Request) {
+	var answer []byte
+	var refusal *wire.Error
+	switch r.Name {
+	case wire.Subscribe:
+		s.subscribe(ctx, r)
+		return
+	case wire.Unsubscribe:
+		answer, refusal = s.unsubscribe(r)
+	case wire.History:
+		answer, refusal = s.history(ctx, r)
+	case wire.ListChannels:
+		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.listChannels())
+	case wire.GetStatus:
+		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.status(ctx))
+	case wire.Publish:
+		refusal = wire.Errorf(wire.Forbidden, "publishing from clients is not allowed here")
+	case wire.Auth, wire.RefreshToken:
+		refusal = wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
+	default:
+		refusal = wire.Errorf(wire.UnknownRequest, "there is no request of that name; there are %s", requestNames)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refusal != nil {
+		s.refuse(r, refusal)
+		return
+	}
+	s.server.Stats.Requests.Add(1)
+	s.answer(answer)
+}
+
+var requestNames = strings.Join([]string{
+	wire.Subscribe, wire.Unsubscribe, wire.History, wire.ListChannels, wire.GetStatus,
+}, ", ")
+
+// attachment is one channel of a subscribe request on its way.
+type attachment struct {
+	answer wire.Subscribed
+	sub    *subscription
+}
+
+// subscribe attaches one or several channels. The answer comes when all of them
+// are attached, and in the same step their events may flow.
+func (s *Session) subscribe(ctx context.Context, r wire.Request) {
+	list, many, refusal := wire.ParseSubscribe(r.Data)
+	if refusal != nil {
+		s.mu.Lock()
+		s.refuse(r, refusal)
+		s.mu.Unlock()
+		return
+	}
+	allowed := s.admit(list)
+	results := make([]attachment, len(list))
+	var wg sync.WaitGroup
+	for i, selection := range list {
+		if !allowed[i] {
+			selection.Err = wire.Errorf(wire.TooManySubscriptions, "a connection holds at most %d subscriptions", s.server.limits.MaxSubscriptions)
+		}
+		wg.Go(func() { results[i] = s.attach(ctx, selection) })
+	}
+	wg.Wait()
+	now := time.Now()
+	s.mu.Lock()
+	var dropped []*subscription
+	answers := make([]wire.Subscribed, len(results))
+	for i, a := range results {
+		answers[i] = a.answer
+		if a.sub == nil {
+			continue
+		}
+		if s.closed {
+			a.sub.closed = true
+			dropped = append(dropped, a.sub)
+			continue
+		}
+		if old := s.subs[a.sub.channel]; old != nil {
+			old.closed = true
+			dropped = append(dropped, old)
+		}
+		s.subs[a.sub.channel], a.sub.attached = a.sub, true
+	}
+	if !s.closed {
+		switch {
+		case many:
+			s.server.Stats.Requests.Add(1)
+			s.answer(wire.SubscribeManyResponse(now, r.Correlation, answers))
+		case answers[0].ErrorCode != "":
+			s.refuse(r, &wire.Error{Code: answers[0].ErrorCode, Message: answers[0].ErrorText})
+		default:
+			s.server.Stats.Requests.Add(1)
+			s.answer(wire.SubscribeResponse(now, r.Correlation, answers[0]))
+		}
+	}
+	s.mu.Unlock()
+	for _, sub := range dropped {
+		s.drop(sub)
+	}
+	for _, a := range results {
+		if a.sub != nil {
+			s.mark(a.sub)
+		}
+	}
+}
+
+// admit says which entries fit within the limit of subscriptions: those that are
+// held already, and as many others as there is room for.
+func (s *Session) admit(list []wire.Selection) []bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	allowed := make([]bool, len(list))
+	fresh := map[schema.Channel]bool{}
+	for i, selection := range list {
+		switch c := selection.Channel; {
+		case selection.Err != nil, s.subs[c] != nil, fresh[c]:
+			allowed[i] = true
+		case len(s.subs)+len(fresh) < s.server.limits.MaxSubscriptions:
+			allowed[i], fresh[c] = true, true
+		}
+	}
+	return allowed
+}
+
+// attach opens the feed of one entry and finds its position. The subscription it
+// returns is on its shard's list, but not visible to Fill yet.
+func (s *Session) attach(ctx context.Context, selection wire.Selection) attachment {
+	refuse := func(refusal *wire.Error) attachment {
+		return attachment{answer: wire.Subscribed{Channel: selection.Name, ErrorCode: refusal.Code, ErrorText: refusal.Message}}
+	}
+	if selection.Err != nil {
+		return refuse(selection.Err)
+	}
+	target, err := s.server.cat.Lookup(s.server.about.Service, selection.Channel)
+	if err != nil {
+		return refuse(wire.Errorf(wire.InvalidChannel, "%s", err))
+	}
+	f, err := s.server.Feeds.Open(ctx, target)
+	if err != nil {
+		return refuse(s.unavailable("subscribe", err))
+	}
+	start, err := f.Begin(ctx, selection.Since)
+	if err != nil {
+		f.Release()
+		return refuse(s.unavailable("subscribe", err))
+	}
+	sub := &subscription{
+		session: s, feed: f, channel: selection.Channel,
+		cursor: f.NewCursor(start.Pos), reading: true,
+	}
+	s.shard.add(sub)
+	s.server.Stats.Subscriptions.Add(1)
+	answer := wire.Subscribed{Status: "subscribed", Channel: f.Room(), Epoch: start.Epoch}
+	if target.Durable {
+		recovered := start.Reason == ""
+		answer.Seq, answer.Recovered, answer.Reason = &start.Pos, &recovered, start.Reason
+		if selection.Since.Kind != wire.SinceSeq || !recovered {
+			answer.FirstSeq = &start.First
+		}
+	}
+	return attachment{answer, sub}
+}
+
+// unavailable logs why the log could not be reached and says to the client only
+// that.
+func (s *Session) unavailable(what string, err error) *wire.Error {
+	if !errors.Is(err, context.Canceled) {
+		s.server.logger.Warn("a request found the log unavailable", "connection", s.conn.ID(), "request", what, "error", err)
+	}
+	return wire.Errorf(wire.Unavailable, "the log cannot be reached now; nothing was done, try again")
+}
+
+func (s *Session) unsubscribe(r wire.Request) ([]byte, *wire.Error) {
+	list, many, refusal := wire.ParseSubscribe(r.Data)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if many {
+		return nil, wire.Errorf(wire.InvalidRequest, "unsubscribe takes one channel")
+	}
+	s.mu.Lock()
+	sub := s.subs[list[0].Channel]
+	if sub != nil {
+		delete(s.subs, sub.channel)
+		sub.closed = true
+	}
+	s.mu.Unlock()
+	if sub != nil {
+		s.drop(sub)
+	}
+	return wire.UnsubscribeResponse(time.Now(), r.Correlation, list[0].Channel.String()), nil
+}
+
+func (s *Session) history(ctx context.Context, r wire.Request) ([]byte, *wire.Error) {
+	h, refusal := wire.ParseHistory(r.Data)
+	if refusal != nil {
+		return nil, refusal
+	}
+	target, err := s.server.cat.Lookup(s.server.about.Service, h.Channel)
+	if err != nil {
+		return nil, wire.Errorf(wire.InvalidChannel, "%s", err)
+	}
+	if !target.Durable {
+		return nil, wire.Errorf(wire.InvalidRequest, "channel: %s has no history, its events are never stored", h.Channel)
+	}
+	past, err := s.server.Feeds.History(ctx, target, h.Since, h.Limit, h.Before)
+	if err != nil {
+		return nil, s.unavailable("history", err)
+	}
+	return wire.HistoryResponse(time.Now(), r.Correlation, past.Frames, past.HistoryEnd), nil
+}
+
+// listed is one subscription in the answer to list_channels.
+type listed struct {
+	Channel string  `json:"channel"`
+	Seq     *uint64 `json:"seq,omitempty"`
+	State   string  `json:"state"`
+}
+
+func (s *Session) listChannels() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]listed, 0, len(s.subs))
+	for _, sub := range s.subs {
+		list = append(list, listed{sub.feed.Room(), sub.seq(sub.cursor.Pos()), sub.state()})
+	}
+	slices.SortFunc(list, func(a, b listed) int { return strings.Compare(a.Channel, b.Channel) })
+	return struct {
+		Channels []listed `json:"channels"`
+	}{list}
+}
+
+func (s *Session) status(ctx context.Context) any {
+	status := struct {
+		Service     schema.Service `json:"service"`
+		Edge        string         `json:"edge"`
+		Version     string         `json:"version"`
+		Connections int            `json:"connections"`
+		Uptime      int64          `json:"uptime_seconds"`
+		NATS        string         `json:"nats"`
+		FirstSeq    *uint64        `json:"first_seq,omitempty"`
+		LastSeq     *uint64        `json:"last_seq,omitempty"`
+		Epoch       string         `json:"epoch,omitempty"`
+	}{
+		Service: s.server.about.Service, Edge: s.server.about.Edge, Version: s.server.about.Version,
+		Connections: s.server.Connections(), Uptime: int64(time.Since(s.server.started).Seconds()), NATS: "away",
+	}
+	if s.server.connected() {
+		if st, err := s.server.Feeds.State(ctx); err == nil {
+			status.NATS, status.FirstSeq, status.LastSeq, status.Epoch = "connected", &st.First, &st.Last, st.Epoch
+		}
+	}
+	return status
+}

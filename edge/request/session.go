@@ -1,0 +1,292 @@
+package request
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// Bounds of what a session holds for its client.
+const (
+	// maxPending bounds the requests that wait to be handled.
+	maxPending = 64
+	// maxPendingBytes bounds their data.
+	maxPendingBytes = 1 << 20
+	// maxAnswers bounds the answers that wait to be sent, in bytes; one answer
+	// may exceed it.
+	maxAnswers = 256 << 10
+	// slice is how much one subscription may send before the next has its turn,
+	// in bytes.
+	slice = 16 << 10
+)
+
+// Session is the protocol of one connection.
+type Session struct {
+	// Static after construction.
+	server *Server
+	conn   conn.Conn
+	shard  *Shard
+	ctx    context.Context
+	cancel context.CancelFunc
+	opened time.Time
+
+	// Guarded by markMu, which is only held for a few instructions.
+	markMu sync.Mutex
+	marks  []*subscription
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	subs map[schema.Channel]*subscription
+	// ready are the subscriptions with something to send, in order of turn.
+	ready []*subscription
+	// answers are encoded frames that go before events.
+	answers     [][]byte
+	answerBytes int
+	// pending are requests that wait, oldest first.
+	pending      []wire.Request
+	pendingBytes int
+	working      bool // The goroutine that handles requests exists.
+	paused       bool // The engine was told to stop reading.
+	closed       bool
+	events       uint64
+	position     uint64 // The last one told without a room.
+	positionAt   time.Time
+}
+
+var _ conn.Handler = (*Session)(nil)
+
+// Receive takes one message.
+func (s *Session) Receive(payload []byte) bool {
+	r, refusal := wire.Decode(payload)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return true
+	}
+	switch {
+	case refusal != nil:
+		s.refuse(r, refusal)
+	case r.Name == wire.Ping:
+		s.position = max(s.position, s.known())
+		s.answer(wire.Pong(time.Now(), s.position))
+	default:
+		s.pending = append(s.pending, r)
+		s.pendingBytes += len(r.Data)
+		s.work()
+	}
+	s.paused = s.full()
+	return !s.paused
+}
+
+// full reports whether the client must wait with further requests.
+func (s *Session) full() bool {
+	return len(s.pending) >= maxPending || s.pendingBytes >= maxPendingBytes || s.answerBytes >= maxAnswers
+}
+
+// unpause lets the client go on where there is room again. The caller holds s.mu.
+func (s *Session) unpause() {
+	if s.paused && !s.full() {
+		s.paused = false
+		s.conn.Resume()
+	}
+}
+
+// work makes sure that pending requests are handled. The caller holds s.mu.
+func (s *Session) work() {
+	if s.working || s.closed || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+		return
+	}
+	s.working = true
+	s.server.wg.Go(s.handleAll)
+}
+
+func (s *Session) handleAll() {
+	for {
+		s.mu.Lock()
+		if s.closed || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+			s.working = false
+			s.mu.Unlock()
+			return
+		}
+		r := s.pending[0]
+		s.pending = s.pending[1:]
+		s.pendingBytes -= len(r.Data)
+		s.unpause()
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(s.ctx, s.server.limits.Timeout)
+		s.handle(ctx, r)
+		cancel()
+	}
+}
+
+// answer queues an encoded frame. The caller holds s.mu.
+func (s *Session) answer(frame []byte) {
+	s.answers = append(s.answers, frame)
+	s.answerBytes += len(frame)
+	s.conn.Wake()
+}
+
+// refuse answers a request with an error. The caller holds s.mu.
+func (s *Session) refuse(r wire.Request, refusal *wire.Error) {
+	s.server.Stats.Requests.Add(1)
+	s.server.Stats.Refused.Add(1)
+	s.answer(wire.ErrorResponse(time.Now(), r.Name, r.Correlation, refusal))
+}
+
+// mark notes that a subscription has news. It is called by the shard and by
+// whoever brings a page.
+func (s *Session) mark(sub *subscription) {
+	s.markMu.Lock()
+	fresh := !sub.marked
+	if fresh {
+		sub.marked = true
+		s.marks = append(s.marks, sub)
+	}
+	s.markMu.Unlock()
+	if fresh {
+		s.conn.Wake()
+	}
+}
+
+// take gives a subscription the page it waits for.
+func (s *Session) take(sub *subscription, page feed.Page) {
+	s.mu.Lock()
+	if sub.closed {
+		s.mu.Unlock()
+		return
+	}
+	sub.fetching = false
+	if page.Reason != "" {
+		sub.lost = &page
+	} else {
+		sub.cursor.Take(page)
+	}
+	s.mu.Unlock()
+	s.mark(sub)
+}
+
+// Fill gives the engine what can be sent now: answers first, then the events of
+// the subscriptions, in turns.
+func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return dst
+	}
+	n := 0
+	for ; n < len(s.answers) && budget > 0; n++ {
+		dst = append(dst, s.answers[n])
+		budget -= len(s.answers[n])
+		s.answerBytes -= len(s.answers[n])
+	}
+	clear(s.answers[:n])
+	if s.answers = s.answers[n:]; len(s.answers) > 0 {
+		return dst
+	}
+	s.answers = nil
+	if n > 0 {
+		s.unpause()
+		s.work()
+	}
+	s.collectMarks()
+	now := time.Now()
+	for budget > 0 && len(s.ready) > 0 {
+		sub := s.ready[0]
+		from := len(dst)
+		var events int
+		var more bool
+		dst, events, more = sub.fill(dst, min(budget, slice), now)
+		for _, b := range dst[from:] {
+			budget -= len(b)
+		}
+		s.events += uint64(events)
+		s.server.Stats.Events.Add(uint64(events))
+		copy(s.ready, s.ready[1:])
+		s.ready[len(s.ready)-1] = sub
+		if sub.ready = more; !more {
+			s.ready[len(s.ready)-1] = nil
+			s.ready = s.ready[:len(s.ready)-1]
+		}
+	}
+	return dst
+}
+
+// collectMarks moves marked subscriptions to the end of the turns.
+func (s *Session) collectMarks() {
+	s.markMu.Lock()
+	defer s.markMu.Unlock()
+	for i, sub := range s.marks {
+		sub.marked = false
+		s.marks[i] = nil
+		if !sub.ready {
+			sub.ready = true
+			s.ready = append(s.ready, sub)
+		}
+	}
+	s.marks = s.marks[:0]
+}
+
+// known is the position up to which the client has everything of every
+// subscription that it believes to be caught up, 0 for none. The caller holds s.mu.
+func (s *Session) known() uint64 {
+	var least uint64
+	any := false
+	for _, sub := range s.subs {
+		if !sub.caughtUp || !sub.feed.Target().Durable {
+			continue
+		}
+		if pos := sub.cursor.Known(); !any || pos < least {
+			least, any = pos, true
+		}
+	}
+	return least
+}
+
+// Tick tells the client now and then how far quiet channels have been checked, so
+// that a position never grows old merely because nothing happened.
+func (s *Session) Tick(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || now.Sub(s.positionAt) < s.server.limits.PositionEvery {
+		return
+	}
+	s.positionAt = now
+	if pos := s.known(); pos > s.position {
+		s.position = pos
+		s.answer(wire.Position(now, pos))
+	}
+}
+
+// Closed ends the session.
+func (s *Session) Closed(why conn.Reason) {
+	s.cancel()
+	s.mu.Lock()
+	s.closed = true
+	subs := s.subs
+	s.subs, s.ready, s.answers, s.pending = nil, nil, nil, nil
+	for _, sub := range subs {
+		sub.closed = true
+	}
+	events := s.events
+	s.mu.Unlock()
+	for _, sub := range subs {
+		s.drop(sub)
+	}
+	s.server.open.Add(-1)
+	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service,
+		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
+		"code", why.Code.String(), "reason", why.Text, "by_peer", why.ByPeer, "error", why.Err)
+}
+
+// drop gives back what a subscription holds. It must be closed already.
+func (s *Session) drop(sub *subscription) {
+	s.shard.remove(sub)
+	sub.feed.Release()
+	s.server.Stats.Subscriptions.Add(-1)
+}

@@ -1,0 +1,102 @@
+package request
+
+import (
+	"net"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// subscription is one channel of one connection.
+type subscription struct {
+	// Static after construction.
+	session *Session
+	feed    *feed.Feed
+	channel schema.Channel
+
+	// Guarded by Shard.mu.
+	index int
+
+	// Guarded by Session.markMu.
+	marked bool
+
+	// Guarded by Session.mu.
+	cursor *feed.Cursor
+	// fetching is true while a page is on its way.
+	fetching bool
+	// lost holds a page that says that the position expired.
+	lost *feed.Page
+	// reading is true until the cursor reached the head, and again when it fell
+	// behind the ring: caught_up is due at the next head.
+	reading bool
+	// caughtUp is true once caught_up was sent: from then on the client applies
+	// positions without a room to this subscription.
+	caughtUp bool
+	// ready is true while the subscription waits for its turn in Session.ready.
+	ready bool
+	// attached is true once the answer was queued: nothing is sent before it.
+	attached bool
+	closed   bool
+}
+
+// state is how list_channels calls it.
+func (sub *subscription) state() string {
+	if sub.reading {
+		return "reading"
+	}
+	return "live"
+}
+
+// fill appends what is ready, and reports whether there is more right away. The
+// caller holds Session.mu.
+func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net.Buffers, events int, more bool) {
+	if !sub.attached || sub.closed || sub.fetching {
+		return dst, 0, false
+	}
+	if sub.lost != nil {
+		dst = sub.reset(dst, sub.lost.Reason, sub.lost.First, now)
+		sub.lost = nil
+	}
+	dst, events, place := sub.cursor.Next(dst, budget)
+	switch place {
+	case feed.Ready:
+		return dst, events, true
+	case feed.Behind:
+		sub.reading, sub.fetching = true, true
+		sub.feed.Fetch(sub.cursor.Pos(), func(page feed.Page) { sub.session.take(sub, page) })
+	case feed.Lost:
+		if known, ok := sub.session.server.Feeds.Known(); ok {
+			dst = sub.reset(dst, wire.EpochChanged, known.First, now)
+		}
+		return dst, events, true
+	case feed.AtHead:
+		if sub.reading {
+			sub.reading, sub.caughtUp = false, true
+			dst = append(dst, wire.CaughtUp(now, sub.feed.Room(), sub.seq(sub.cursor.Pos())))
+		}
+	}
+	return dst, events, false
+}
+
+// reset starts the subscription anew at the oldest position and says why.
+func (sub *subscription) reset(dst net.Buffers, reason wire.Reason, first uint64, now time.Time) net.Buffers {
+	known, _ := sub.session.server.Feeds.Known()
+	sub.cursor.Restart(first - 1)
+	sub.reading, sub.caughtUp = true, false
+	recovered := false
+	sub.session.server.Stats.Resets.Add(1)
+	return append(dst, wire.Reset(now, wire.Subscribed{
+		Channel: sub.feed.Room(), Epoch: known.Epoch, Seq: sub.seq(first - 1),
+		Recovered: &recovered, Reason: reason, FirstSeq: &first,
+	}))
+}
+
+// seq is a position as it is shown: absent for a purely transient channel.
+func (sub *subscription) seq(pos uint64) *uint64 {
+	if !sub.feed.Target().Durable {
+		return nil
+	}
+	return &pos
+}

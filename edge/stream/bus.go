@@ -1,0 +1,197 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/bodhisattva/indranet/publisher/directget"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// Config says how an edge reaches NATS.
+type Config struct {
+	// URL names one or more servers, separated by commas.
+	URL string
+	// Name is how the connections are called in NATS' monitoring.
+	Name string
+	// Options are added to those of the Bus: credentials, TLS, an in-process
+	// server.
+	Options []nats.Option
+	// Pending bounds the live messages that wait for the edge, all services
+	// together. Default 65,536. What comes in excess is dropped by nats.go and
+	// read from the log again.
+	Pending int
+}
+
+// Bus is an edge's pair of NATS connections. All methods are safe for concurrent
+// use.
+type Bus struct {
+	// Stats may be read at any time.
+	Stats Stats
+
+	// Static after construction.
+	live, history *nats.Conn
+	get           *directget.Client
+	messages      chan *nats.Msg
+	logger        *slog.Logger
+	wg            sync.WaitGroup
+	done          chan struct{}
+
+	// Guarded by mu.
+	mu       sync.RWMutex
+	deliver  map[*nats.Subscription]func(*nats.Msg)
+	services map[schema.Service]*Service
+}
+
+// Stats counts what the live path did. All fields only grow.
+type Stats struct {
+	// Forged counts live messages without a position, Slow the signals that nats.go
+	// dropped messages, Reconnects those of either connection.
+	Forged, Slow, Reconnects atomic.Uint64
+}
+
+// Connect connects. It fails when no server can be reached; afterwards the Bus
+// reconnects for ever.
+func Connect(cfg Config, logger *slog.Logger) (*Bus, error) {
+	if cfg.Pending <= 0 {
+		cfg.Pending = 1 << 16
+	}
+	b := &Bus{
+		messages: make(chan *nats.Msg, cfg.Pending), logger: logger, done: make(chan struct{}),
+		deliver: map[*nats.Subscription]func(*nats.Msg){}, services: map[schema.Service]*Service{},
+	}
+	var err error
+	if b.live, err = b.connect(cfg, "live"); err != nil {
+		return nil, err
+	}
+	if b.history, err = b.connect(cfg, "history"); err != nil {
+		b.live.Close()
+		return nil, err
+	}
+	b.get = directget.New(b.history)
+	b.wg.Go(b.dispatch)
+	return b, nil
+}
+
+func (b *Bus) connect(cfg Config, role string) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name(cfg.Name + " " + role),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(500*time.Millisecond, 500*time.Millisecond),
+		nats.PingInterval(2 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ReconnectBufSize(-1), // A request that can't be sent now fails now.
+		nats.ErrorHandler(b.asyncError),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.Stats.Reconnects.Add(1)
+			b.logger.Info("nats is back", "connection", role)
+			b.suspect()
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.logger.Warn("nats is away", "connection", role, "error", err)
+			}
+		}),
+	}
+	nc, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("stream: connect to %s: %w", cfg.URL, err)
+	}
+	return nc, nil
+}
+
+// Close ends the connections and waits for the goroutine of the live path.
+func (b *Bus) Close() {
+	b.live.Close()
+	b.history.Close()
+	close(b.done)
+	b.wg.Wait()
+}
+
+// Connected reports whether both connections are up.
+func (b *Bus) Connected() bool { return b.live.IsConnected() && b.history.IsConnected() }
+
+// asyncError is nats.go's way to say that a subscription lost messages, or that a
+// permission is missing.
+func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		b.Stats.Slow.Add(1)
+		b.suspect()
+		return
+	}
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	b.logger.Error("nats reported an error", "subject", subject, "error", err)
+}
+
+// suspect makes every service compare itself with the log.
+func (b *Bus) suspect() {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, s := range b.services {
+		if s.suspect != nil {
+			s.suspect()
+		}
+	}
+}
+
+// dispatch hands live messages to whom they are for.
+func (b *Bus) dispatch() {
+	for {
+		select {
+		case <-b.done:
+			return
+		case m := <-b.messages:
+			b.mu.RLock()
+			deliver := b.deliver[m.Sub]
+			b.mu.RUnlock()
+			if deliver != nil {
+				deliver(m)
+			}
+		}
+	}
+}
+
+// watch is one subscription of the live path.
+type watch struct {
+	bus *Bus
+	sub *nats.Subscription
+}
+
+// Stop ends the subscription.
+func (w *watch) Stop() {
+	w.bus.mu.Lock()
+	delete(w.bus.deliver, w.sub)
+	w.bus.mu.Unlock()
+	// It fails only where the connection is closed, and then there is nothing to end.
+	_ = w.sub.Unsubscribe()
+}
+
+func (b *Bus) watch(subject string, deliver func(*nats.Msg)) (*watch, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sub, err := b.live.ChanSubscribe(subject, b.messages)
+	if err != nil {
+		return nil, fmt.Errorf("stream: subscribe: %w", err)
+	}
+	b.deliver[sub] = deliver
+	return &watch{b, sub}, nil
+}
+
+// flush returns when the server has all subscriptions.
+func (b *Bus) flush(ctx context.Context) error {
+	if err := b.live.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("stream: flush: %w", err)
+	}
+	return nil
+}

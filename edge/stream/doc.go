@@ -1,0 +1,18 @@
+// Package stream gives the feeds of an edge what they need of NATS: the log of a
+// service (feed.Log) by Direct Get, and its live path (feed.Live) by plain core
+// subscriptions. It makes no consumers.
+//
+// A Bus holds two connections: live messages come over one, history over the
+// other, because the server answers a Direct Get inside the read loop of the
+// connection that asks. All subscriptions of the live connection deliver into one
+// Go channel that one goroutine empties, so a subscription costs no goroutine and
+// no buffer of its own.
+//
+// Core NATS loses messages at times and says so at most once: after a reconnect
+// and after a slow-consumer signal the Bus calls Suspect of every service, and the
+// feeds compare themselves with the log.
+//
+// Of every header that begins with "Nats-" only the last value counts, since a
+// publisher can send its own in front. A live message without the position that
+// the server adds is forged, dropped and counted.
+package stream

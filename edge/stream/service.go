@@ -1,0 +1,209 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/publisher"
+	"github.com/bodhisattva/indranet/publisher/directget"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// Service is one service's log and live path. All methods are safe for concurrent
+// use.
+type Service struct {
+	// Static after construction.
+	bus     *Bus
+	service schema.Service
+	stream  string
+	// suspect is called when live messages may have been lost.
+	suspect func()
+}
+
+var (
+	_ feed.Log  = (*Service)(nil)
+	_ feed.Live = (*Service)(nil)
+)
+
+// Service returns the log and the live path of a service. Call OnSuspect once.
+func (b *Bus) Service(service schema.Service) *Service {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.services[service]
+	if s == nil {
+		s = &Service{bus: b, service: service, stream: service.Stream()}
+		b.services[service] = s
+	}
+	return s
+}
+
+// OnSuspect sets what is called when live messages may have been lost; it must
+// not block.
+func (s *Service) OnSuspect(call func()) {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	s.suspect = call
+}
+
+// State asks the stream's leader.
+func (s *Service) State(ctx context.Context) (feed.State, error) {
+	info, err := s.bus.get.Info(ctx, s.stream)
+	if err != nil {
+		return feed.State{}, err
+	}
+	epoch := info.Metadata[publisher.EpochKey]
+	if epoch == "" {
+		return feed.State{}, fmt.Errorf("stream: %s has no epoch: run indranet streams apply", s.stream)
+	}
+	return feed.State{Epoch: epoch, First: max(info.FirstSeq, 1), Last: info.LastSeq}, nil
+}
+
+// leaderCount bounds a read from the leader, which gives one message an answer.
+const leaderCount = 64
+
+// Read reads forward.
+func (s *Service) Read(ctx context.Context, q feed.Query) ([]feed.Message, bool, error) {
+	filter := schema.ServiceSubject(schema.Stored, s.service)
+	if !q.Channel.IsZero() {
+		filter = schema.Subject(schema.Stored, s.service, q.Channel)
+	}
+	if q.Leader {
+		return s.readLeader(ctx, q, filter)
+	}
+	list := make([]feed.Message, 0, min(q.Count, 256))
+	req := directget.Request{Seq: q.From, StartTime: q.Time, NextBySubj: filter, Batch: q.Count, MaxBytes: q.Bytes}
+	if !q.Time.IsZero() {
+		req.Seq = 0
+	}
+	end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
+		list = append(list, s.message(m, q.Channel))
+		return nil
+	})
+	if errors.Is(err, directget.ErrIncomplete) && len(list) > 0 {
+		return list, true, nil // What came is right; the caller goes on behind it.
+	}
+	return list, end.NumPending > 0, err
+}
+
+func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string) ([]feed.Message, bool, error) {
+	var list []feed.Message
+	from := q.From
+	for range min(q.Count, leaderCount) {
+		m, err := s.bus.get.Leader(ctx, s.stream, directget.LeaderRequest{NextBySubj: filter, Seq: from})
+		if errors.Is(err, directget.ErrNotFound) {
+			return list, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, s.message(m, q.Channel))
+		from = m.Seq + 1
+	}
+	return list, true, nil
+}
+
+// Tails looks up last positions.
+func (s *Service) Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {
+	req := directget.Request{MultiLast: make([]string, len(channels)), UpToSeq: upTo}
+	if since > 0 {
+		req.Seq = since + 1
+	}
+	names := make(map[string]schema.Channel, len(channels))
+	for i, channel := range channels {
+		subject := schema.Subject(schema.Stored, s.service, channel)
+		req.MultiLast[i], names[subject] = subject, channel
+	}
+	last := map[schema.Channel]uint64{}
+	end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
+		last[names[m.Subject]] = m.Seq
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return last, end.UpToSeq, nil
+}
+
+// message turns what the log holds into an event. channel is known where a single
+// one was asked for.
+func (s *Service) message(m *directget.Message, channel schema.Channel) feed.Message {
+	if channel.IsZero() {
+		channel = channelOf(m.Subject)
+	}
+	return feed.Message{
+		Channel: channel, Seq: m.Seq, Time: m.Time, Data: m.Data,
+		Event: directget.Last(m.Header, schema.HeaderEvent), ID: eventID(m.Header),
+	}
+}
+
+// channelOf is the channel of a subject; the zero Channel where somebody wrote a
+// subject that no channel has.
+func channelOf(subject string) schema.Channel {
+	_, _, channel, err := schema.ParseSubject(subject)
+	if err != nil {
+		return schema.Channel{}
+	}
+	return channel
+}
+
+func eventID(h nats.Header) string {
+	if id := directget.Last(h, nats.MsgIdHdr); schema.ValidEventID(id) {
+		return id
+	}
+	return ""
+}
+
+// Watch subscribes.
+func (s *Service) Watch(channel schema.Channel, transient bool, deliver func(feed.Message)) (feed.Watch, error) {
+	class := schema.Live
+	if transient {
+		class = schema.Transient
+	}
+	subject := schema.ServiceSubject(class, s.service)
+	if !channel.IsZero() {
+		subject = schema.Subject(class, s.service, channel)
+	}
+	return s.bus.watch(subject, func(m *nats.Msg) {
+		event := feed.Message{
+			Channel: channel, Data: m.Data,
+			Event: directget.Last(m.Header, schema.HeaderEvent), ID: eventID(m.Header),
+		}
+		if channel.IsZero() {
+			event.Channel = channelOf(m.Subject)
+		}
+		if transient {
+			event.Time = time.Now()
+		} else if !s.position(&event, m.Header) {
+			s.bus.Stats.Forged.Add(1)
+			return
+		}
+		deliver(event)
+	})
+}
+
+// position reads what the server says of a republished message.
+func (s *Service) position(event *feed.Message, h nats.Header) bool {
+	seq, err := strconv.ParseUint(directget.Last(h, "Nats-Sequence"), 10, 64)
+	if err != nil || seq == 0 || directget.Last(h, "Nats-Stream") != s.stream {
+		return false
+	}
+	prev, err := strconv.ParseUint(directget.Last(h, "Nats-Last-Sequence"), 10, 64)
+	if err != nil {
+		return false
+	}
+	stored, err := time.Parse(time.RFC3339Nano, directget.Last(h, "Nats-Time-Stamp"))
+	if err != nil {
+		return false
+	}
+	event.Seq, event.Prev, event.Time = seq, prev, stored
+	return true
+}
+
+// Flush returns when the server has all subscriptions.
+func (s *Service) Flush(ctx context.Context) error { return s.bus.flush(ctx) }

@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// SinceKind tells the five forms of since apart.
+type SinceKind uint8
+
+// The forms of since.
+const (
+	// SinceNow delivers what is stored from now on. It is the default.
+	SinceNow SinceKind = iota
+	// SinceStart delivers everything that the log still holds.
+	SinceStart
+	// SinceSeq resumes after a position.
+	SinceSeq
+	// SinceLast delivers the newest N events, then what follows.
+	SinceLast
+	// SinceTime delivers from the first event stored at or after a time.
+	SinceTime
+)
+
+// MaxLast bounds N of {"last":N}.
+const MaxLast = 100_000
+
+// Since says where a subscription begins.
+type Since struct {
+	Kind SinceKind
+	// Seq is the position of SinceSeq: the client has everything up to it.
+	Seq uint64
+	// Epoch is the incarnation of the log that Seq belongs to. Empty means that
+	// the client does not say.
+	Epoch string
+	// ID is the id of the event at Seq, empty where the client does not say.
+	ID string
+	// Last is the number of events of SinceLast, 1 to MaxLast.
+	Last int
+	// Time is the moment of SinceTime.
+	Time time.Time
+}
+
+// ParseSince reads the JSON of since. Absent (nil) or null means SinceNow. The
+// error is an *Error of code INVALID_REQUEST that says which forms there are.
+func ParseSince(raw json.RawMessage) (Since, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+		return Since{}, nil
+	}
+	switch raw[0] {
+	case '"':
+		var word string
+		if err := json.Unmarshal(raw, &word); err == nil {
+			switch word {
+			case "now":
+				return Since{}, nil
+			case "start":
+				return Since{Kind: SinceStart}, nil
+			}
+		}
+		return Since{}, Errorf(InvalidRequest, `since: the words are "start" and "now"`)
+	case '{':
+		return parseSinceObject(raw)
+	}
+	return Since{}, Errorf(InvalidRequest, `since: must be "start", "now" or an object with seq, last or time`)
+}
+
+func parseSinceObject(raw []byte) (Since, error) {
+	var fields struct {
+		Seq   *json.Number    `json:"seq"`
+		Epoch json.RawMessage `json:"epoch"`
+		ID    json.RawMessage `json:"id"`
+		Last  *json.Number    `json:"last"`
+		Time  json.RawMessage `json:"time"`
+	}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return Since{}, Errorf(InvalidRequest, "since: seq and last must be whole numbers")
+	}
+	given := 0
+	for _, has := range []bool{fields.Seq != nil, fields.Last != nil, len(fields.Time) > 0} {
+		if has {
+			given++
+		}
+	}
+	if given != 1 {
+		return Since{}, Errorf(InvalidRequest, "since: needs exactly one of seq, last, time")
+	}
+	switch {
+	case fields.Seq != nil:
+		return sinceSeq(*fields.Seq, fields.Epoch, fields.ID)
+	case fields.Last != nil:
+		n, err := fields.Last.Int64()
+		if err != nil || n < 1 || n > MaxLast {
+			return Since{}, Errorf(InvalidRequest, "since: last must be a whole number from 1 to %d", MaxLast)
+		}
+		return Since{Kind: SinceLast, Last: int(n)}, nil
+	}
+	var text string
+	if json.Unmarshal(fields.Time, &text) != nil {
+		return Since{}, Errorf(InvalidRequest, "since: time must be RFC 3339 text")
+	}
+	moment, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || moment.Year() < 1970 {
+		return Since{}, Errorf(InvalidRequest, "since: time must be RFC 3339, for example 2026-01-02T15:04:05Z, from 1970 on")
+	}
+	return Since{Kind: SinceTime, Time: moment.UTC()}, nil
+}
+
+func sinceSeq(number json.Number, epoch, id json.RawMessage) (Since, error) {
+	since := Since{Kind: SinceSeq}
+	if json.Unmarshal([]byte(number), &since.Seq) != nil || since.Seq > MaxSeq {
+		return Since{}, Errorf(InvalidRequest, "since: seq must be a whole number from 0 to %d", uint64(MaxSeq))
+	}
+	if len(epoch) > 0 && json.Unmarshal(epoch, &since.Epoch) != nil {
+		return Since{}, Errorf(InvalidRequest, "since: epoch must be text")
+	}
+	if len(id) > 0 && json.Unmarshal(id, &since.ID) != nil {
+		return Since{}, Errorf(InvalidRequest, "since: id must be text")
+	}
+	return since, nil
+}
+
+// MaxSeq is the largest position: what every JSON reader can hold exactly.
+const MaxSeq = 1<<53 - 1
