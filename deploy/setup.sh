@@ -20,6 +20,8 @@ run | test) ;;
 	;;
 esac
 
+certificates=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+
 fail() {
 	echo "setup: $*" >&2
 	exit 1
@@ -40,7 +42,7 @@ compiles_c() {
 look() {
 	missing=
 	# The Go module proxy and the npm registry speak TLS.
-	need ca-certificates test -s "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
+	need ca-certificates test -s "$certificates"
 	[ "$what" = test ] || return 0
 	need make command -v make
 	# The race detector is linked through cgo.
@@ -61,15 +63,19 @@ install_packages() {
   apt-get update && apt-get install -y --no-install-recommends$missing"
 	fi
 	echo "setup: installing$missing"
+	log=$(mktemp)
 	# Unquoted: root and missing are lists of words.
 	# shellcheck disable=SC2086
-	{
-		$root env DEBIAN_FRONTEND=noninteractive \
-			apt-get -qq -o DPkg::Lock::Timeout=300 update &&
-			$root env DEBIAN_FRONTEND=noninteractive \
-				apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
-				install -y --no-install-recommends $missing >/dev/null
-	} || fail "apt-get failed; missing:$missing"
+	if ! {
+		$root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 update &&
+			$root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+				install -y --no-install-recommends $missing
+	} >"$log" 2>&1 </dev/null; then
+		cat "$log" >&2
+		rm -f "$log"
+		fail "apt-get failed; missing:$missing"
+	fi
+	rm -f "$log"
 	look
 	[ -z "$missing" ] || fail "still missing after apt-get:$missing"
 }
@@ -81,8 +87,13 @@ install_npm() {
 		return 0
 	fi
 	echo "setup: npm ci in $1"
-	(cd "$1" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
-		fail "npm ci failed in $1"
+	# Node has certificates of its own; a company's registry may need the system's.
+	(
+		cd "$1"
+		export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
+		export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$certificates}"
+		npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	) || fail "npm ci failed in $1"
 	cp "$1/package-lock.json" "$made_from"
 }
 
