@@ -38,7 +38,9 @@ run: ## Install what it needs and run the demo server: make run ARGS='--http 127
 build: ## Build bin/indranet
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/indranet ./cmd/indranet
 
+# Two jobs at once: apt-get mostly waits, compiling the tools does not.
 test: ## Install what the tests need, then run every check
+	@deploy/setup.sh run
 	@$(MAKE) --no-print-directory -j2 setup $(GOLANGCI) $(ACTIONLINT)
 	@$(MAKE) --no-print-directory check
 
