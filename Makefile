@@ -63,8 +63,9 @@ unit: ## Run the Go tests under the race detector, end-to-end tests included
 fuzz: ## Fuzz every target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
+# A count, not a time: the same amount of work on every machine.
 fuzz-short: ## Fuzz every target for a moment
-	.ci/fuzz 1s
+	.ci/fuzz 1000x
 
 scripts: $(ACTIONLINT) ## Check the shell scripts and the workflows
 	shellcheck $(SCRIPTS)
