@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -273,5 +272,3 @@ func sameSeqs(t *testing.T, got []message, want []uint64) {
 		t.Fatalf("positions %v, want %v", seqsOf(got), want)
 	}
 }
-
-func keys[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -30,7 +30,7 @@ func (e *Edge) sharedHandler() http.Handler {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		e.metrics.WritePrometheus(w)
 	})
-	mux.Handle("GET /", web.Handler())
+	mux.Handle("/", web.Handler())
 	return mux
 }
 
