@@ -43,7 +43,7 @@ func checkHome(row *Row) error {
 	}
 	for i := range viewTable {
 		view := &viewTable[i]
-		if view.of(row.Service) && view.Kind == row.Home.Kind && !view.SharesHome {
+		if view.Of(row.Service) && view.Kind == row.Home.Kind && !view.SharesHome {
 			return fmt.Errorf("%w: %q is a view, nothing can be published to it", schema.ErrChannel, row.Home.Kind)
 		}
 	}

@@ -82,12 +82,12 @@ func addHome(kinds map[string]*channelKind, row *Row) (*channelKind, error) {
 func addViews(service schema.Service, kinds map[string]*channelKind, rows []Row) {
 	for i := range viewTable {
 		view := &viewTable[i]
-		if !view.of(service) {
+		if !view.Of(service) {
 			continue
 		}
 		selected := viewReach{View: view}
 		for j := range rows {
-			if view.selects(&rows[j]) && rows[j].Service == service {
+			if view.Selects(&rows[j]) && rows[j].Service == service {
 				selected.add(&rows[j])
 			}
 		}

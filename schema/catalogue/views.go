@@ -97,12 +97,12 @@ func (v *View) String() string {
 	return v.Kind + ":{" + strings.Join(v.Fields, "}/{") + "}"
 }
 
-// of reports whether the service has the view.
-func (v *View) of(service schema.Service) bool { return v.Service == "" || v.Service == service }
+// Of reports whether the service has the view.
+func (v *View) Of(service schema.Service) bool { return v.Service == "" || v.Service == service }
 
-// selects reports whether the view selects the events of a row.
-func (v *View) selects(row *Row) bool {
-	if !v.of(row.Service) {
+// Selects reports whether the view selects the events of a row.
+func (v *View) Selects(row *Row) bool {
+	if !v.Of(row.Service) {
 		return false
 	}
 	if v.SharesHome && v.Kind == row.Home.Kind {
@@ -141,7 +141,7 @@ func viewKeys(row *Row) []viewKey {
 	var keys []viewKey
 	for i := range viewTable {
 		view := &viewTable[i]
-		if view.SharesHome && view.Kind == row.Home.Kind || view.Kind == globalKind || !view.selects(row) {
+		if view.SharesHome && view.Kind == row.Home.Kind || view.Kind == globalKind || !view.Selects(row) {
 			continue
 		}
 		key := viewKey{kind: view.Kind, prefix: view.Kind, fields: view.Fields}
