@@ -111,6 +111,11 @@ func TestViewsOfAnEvent(t *testing.T) {
 		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"worker_id":"a\u0000"}`, []string{"global", "pool:*"}},
 		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"worker_id":7}`, []string{"global", "pool:*"}},
 		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"w\u006frker_id":"\u0077\/1"}`, []string{"global", "pool:*", "worker:w/1"}},
+		{schema.Mahavishnu, "worker.status_changed", "pool:p1", "\t{ \"a\" : [1, {\"worker_id\":\"no\"}, \"]\\\"\"] ,\r\n \"worker_id\" : \"w1\" }", []string{"global", "pool:*", "worker:w1"}},
+		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"a":"worker_id","b":{"worker_id":"no"}}`, []string{"global", "pool:*"}},
+		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"a":"unfinished`, []string{"global", "pool:*"}},
+		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"a":["unfinished`, []string{"global", "pool:*"}},
+		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `{"worker_id" "w1"}`, []string{"global", "pool:*"}},
 		{schema.Mahavishnu, "worker.status_changed", "pool:p1", `not JSON`, []string{"global", "pool:*"}},
 
 		{schema.Excalidraw, "element.added", "diagram:d1", `{"element_id":"e1"}`, []string{"global", "diagram:*", "element:d1/e1", "element:e1"}},
