@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -92,7 +93,7 @@ func (s *store) put(service schema.Service, name, payload string) uint64 {
 	msg := nats.NewMsg(schema.Subject(schema.Stored, service, channel))
 	msg.Data = data
 	msg.Header.Set(schema.HeaderEvent, name)
-	msg.Header.Set(nats.MsgIdHdr, name+"-"+channel.String()+"-"+time.Now().Format("150405.000000000"))
+	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("ev-%d", s.n))
 	if event.EventTransient() {
 		msg.Subject = schema.Subject(schema.Transient, service, channel)
 		if err := s.nc.PublishMsg(msg); err != nil {

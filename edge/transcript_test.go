@@ -307,6 +307,8 @@ func (p *player) nats(line string) {
 		p.srv.Shutdown()
 	case "start":
 		p.srv.Restart(p.t)
+	case "drain": // The edge stops; the test's clean-up finds it stopped.
+		go func() { _ = p.edge.Stop(context.Background()) }()
 	default:
 		p.t.Fatalf("nats cannot %q", line)
 	}

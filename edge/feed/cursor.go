@@ -90,21 +90,33 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 		}
 		c.pos = max(c.pos, head)
 	}
-	if f.target.Transient && c.seen != f.passing.version {
-		if c.newcomer {
-			c.scratch = f.passing.present(c.scratch[:0], time.Now().Add(-f.set.cfg.PresentFor))
-		} else {
-			c.scratch = f.passing.after(c.scratch[:0], c.seen)
-		}
-		c.seen = f.passing.version
-		for _, frame := range c.scratch {
-			dst = append(dst, frame.Head, frame.Body)
-			count++
-		}
-		clear(c.scratch)
-	}
-	c.newcomer = false
 	return dst, count, AtHead
+}
+
+// Passing appends the transient events that were not handed out yet; the first time
+// those that show the users who are present. It is for a cursor at the head, after
+// the client was told so. count is the number of events.
+func (c *Cursor) Passing(dst net.Buffers) (_ net.Buffers, count int) {
+	f := c.feed
+	if !f.target.Transient {
+		return dst, 0
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if c.newcomer {
+		c.scratch = f.passing.present(c.scratch[:0], time.Now().Add(-f.set.cfg.PresentFor))
+		c.newcomer = false
+	} else if c.seen != f.passing.version {
+		c.scratch = f.passing.after(c.scratch[:0], c.seen)
+	}
+	c.seen = f.passing.version
+	for _, frame := range c.scratch {
+		dst = append(dst, frame.Head, frame.Body)
+	}
+	count = len(c.scratch)
+	clear(c.scratch)
+	c.scratch = c.scratch[:0]
+	return dst, count
 }
 
 func (c *Cursor) nextOfPage(dst net.Buffers, budget int) (net.Buffers, int, int) {

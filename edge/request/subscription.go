@@ -76,6 +76,9 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 			sub.reading, sub.caughtUp = false, true
 			dst = append(dst, wire.CaughtUp(now, sub.feed.Room(), sub.seq(sub.cursor.Pos())))
 		}
+		var passed int
+		dst, passed = sub.cursor.Passing(dst)
+		events += passed
 	}
 	return dst, events, false
 }

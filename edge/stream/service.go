@@ -88,6 +88,9 @@ func (s *Service) Read(ctx context.Context, q feed.Query) ([]feed.Message, bool,
 	if errors.Is(err, directget.ErrIncomplete) && len(list) > 0 {
 		return list, true, nil // What came is right; the caller goes on behind it.
 	}
+	if len(list) > 0 && list[0].Time.Before(q.Time) {
+		return nil, false, err // The server reads from its first message for a time after its last.
+	}
 	return list, end.NumPending > 0, err
 }
 
