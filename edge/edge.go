@@ -175,6 +175,14 @@ func (e *Edge) Addr(service schema.Service) net.Addr {
 	return nil
 }
 
+// Connections is the number of a service's open connections.
+func (e *Edge) Connections(service schema.Service) int {
+	if server := e.servers[service]; server != nil {
+		return server.Connections()
+	}
+	return 0
+}
+
 // Ready reports whether the edge can serve: NATS is connected and no stream is
 // fenced.
 func (e *Edge) Ready() error {

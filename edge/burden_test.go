@@ -1,0 +1,183 @@
+package edge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+
+	"github.com/bodhisattva/indranet/edge"
+	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+func TestTenThousandSubscribesOnOneConnection(t *testing.T) {
+	srv, e := started(t)
+	s := newStore(t, srv)
+	greedy, calm := dial(t, e, schema.Dhruva), dial(t, e, schema.Dhruva)
+	calm.subscribe("adapter:calm", "")
+	calm.untilCaughtUp("adapter:calm")
+	const n = 10_000
+	sent := make(chan error, 1)
+	go func() {
+		for i := range n {
+			text := fmt.Sprintf(`{"type":"request","event":"subscribe","id":"%d","data":{"channel":"adapter:%d"}}`, i, i)
+			if err := greedy.ws.Write(context.Background(), websocket.MessageText, []byte(text)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	answered := map[string]int{}
+	for answers := 0; answers < n; {
+		switch m := greedy.next(); {
+		case m.Type == "response":
+			answered["subscribed"]++
+			answers++
+		case m.Type == "error":
+			answered[m.Code]++
+			answers++
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if answered["subscribed"] != 1000 || answered["TOO_MANY_SUBSCRIPTIONS"] != n-1000 {
+		t.Errorf("answers %v", answered)
+	}
+	seq := s.put(schema.Dhruva, "adapter.activated", adapter("calm", 1))
+	sameSeqs(t, calm.events(1, 0), []uint64{seq})
+}
+
+// rawClient is a connection whose reading the test controls to the byte.
+func rawClient(t *testing.T, e *edge.Edge, service schema.Service) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	dialer := ws.Dialer{NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil {
+			err = nc.(*net.TCPConn).SetReadBuffer(32 << 10)
+		}
+		return nc, err
+	}}
+	nc, rd, _, err := dialer.Dial(ctx, "ws://"+e.HTTPAddr().String()+"/ws/"+string(service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rd != nil {
+		ws.PutReader(rd)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	return nc
+}
+
+func TestOneSlowClientDelaysNobodyAndLosesNothing(t *testing.T) {
+	srv, e := started(t, func(c *edge.Config) {
+		c.Feed = feed.Config{RingFrames: 50}
+		c.Conn = conn.Config{WriteBufferBytes: 4096}
+	})
+	s := newStore(t, srv)
+	slow := rawClient(t, e, schema.Dhruva)
+	frame := ws.MaskFrameInPlace(ws.NewTextFrame([]byte(`{"type":"request","event":"subscribe","data":{"channel":"adapter:a","since":"start"}}`)))
+	if err := ws.WriteFrame(slow, frame); err != nil {
+		t.Fatal(err)
+	}
+	healthy := dial(t, e, schema.Dhruva)
+	healthy.subscribe("adapter:a", `"start"`)
+	healthy.untilCaughtUp("adapter:a")
+	const n = 1500
+	big := strings.Repeat("x", 2000)
+	var want []uint64
+	for range n {
+		want = append(want, s.put(schema.Dhruva, "adapter.activated", `{"adapter_id":"a","repo":"r","version":"`+big+`"}`))
+	}
+	sameSeqs(t, healthy.events(n, 0), want) // While the slow one has read nothing.
+	var got []message
+	for len(got) < n {
+		if err := slow.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := ws.ReadFrame(slow)
+		if err != nil {
+			t.Fatalf("after %d events: %v", len(got), err)
+		}
+		if f.Header.OpCode != ws.OpText {
+			continue
+		}
+		var m message
+		if unmarshal(t, f.Payload, &m); m.Type == "event" && m.Event != "welcome" {
+			got = append(got, m)
+		}
+	}
+	sameSeqs(t, got, want)
+	checkChain(t, got, 0)
+}
+
+func TestAClientThatTakesNothingIsClosedAndCanResume(t *testing.T) {
+	srv, e := started(t, func(c *edge.Config) {
+		c.Conn = conn.Config{WriteBufferBytes: 4096, SlowTimeout: 1500 * time.Millisecond}
+	})
+	s := newStore(t, srv)
+	frozen := rawClient(t, e, schema.Dhruva)
+	frame := ws.MaskFrameInPlace(ws.NewTextFrame([]byte(`{"type":"request","event":"subscribe","data":{"channel":"adapter:a"}}`)))
+	if err := ws.WriteFrame(frozen, frame); err != nil {
+		t.Fatal(err)
+	}
+	healthy := dial(t, e, schema.Dhruva)
+	healthy.subscribe("adapter:a", "")
+	healthy.untilCaughtUp("adapter:a")
+	big := strings.Repeat("x", 100_000)
+	var want []uint64
+	for range 20 {
+		want = append(want, s.put(schema.Dhruva, "adapter.activated", `{"adapter_id":"a","repo":"r","version":"`+big+`"}`))
+	}
+	sameSeqs(t, healthy.events(20, 0), want)
+	// The edge gives the connection up; what the kernels hold comes, then the end.
+	deadline := time.Now().Add(patience)
+	for e.Connections(schema.Dhruva) > 1 {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection is still open")
+		}
+		healthy.send(`{"type":"ping"}`)
+		for healthy.next().Type != "pong" {
+			continue
+		}
+	}
+	var last uint64
+	for {
+		if err := frozen.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := ws.ReadFrame(frozen)
+		if err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				t.Fatal("the connection is still open")
+			}
+			break
+		}
+		if f.Header.OpCode != ws.OpText {
+			continue
+		}
+		var m message
+		if unmarshal(t, f.Payload, &m); m.Seq > 0 {
+			last = m.Seq
+		}
+	}
+	back := dial(t, e, schema.Dhruva)
+	ack := back.subscribe("adapter:a", fmt.Sprintf(`{"seq":%d}`, last))
+	rest, _ := back.untilCaughtUp("adapter:a")
+	if !*ack.Recovered {
+		t.Errorf("ack %+v", ack)
+	}
+	sameSeqs(t, rest, want[last:])
+}
