@@ -16,14 +16,15 @@ const (
 	AtHead Place = iota
 	// Ready: the budget was used up; call Next again.
 	Ready
-	// Behind: what comes next must be read from the log. Call Feed.Fetch, hand
-	// the page to Take, and call Next again.
+	// Behind: what comes next must be read from the log; see Wants.
 	Behind
-	// Lost: the log's epoch changed. Call Restart with what the client is told.
+	// Lost: the cursor can't go on, see Why. Call Restart with what the client is
+	// told.
 	Lost
 )
 
 // Cursor is a subscription's place in a feed. It belongs to one caller at a time.
+// It holds at most two pages: the one that is handed out and the one behind it.
 type Cursor struct {
 	feed *Feed
 	// pos: everything of the feed up to it has been handed out or precedes the
@@ -34,11 +35,23 @@ type Cursor struct {
 	last uint64
 	// generation is the feed's when the cursor was set.
 	generation uint64
-	// page is what was read from the log and not handed out yet.
-	// fresh is true until its first frame was.
-	page    []wire.Frame
+
+	// frames are what is left of the page that is handed out, which reaches up to
+	// through; fresh is true before the first of them, half is when the next page
+	// is asked for.
+	frames  []wire.Frame
 	fresh   bool
+	half    int
 	through uint64
+	// next is the page behind it, once it has come.
+	next *Page
+	// asked is true while a page is on its way; serial tells it from one that was
+	// asked for before a Restart.
+	asked  bool
+	serial uint64
+	// lost says why the cursor can't go on.
+	lost Page
+
 	// seen is the version of the newest transient event handed out; newcomer is
 	// true until the present ones have been.
 	seen     uint64
@@ -60,12 +73,13 @@ func (c *Cursor) Pos() uint64 { return c.pos }
 // event where there is one, and says where the cursor then stands. The bytes are
 // shared and read-only. count is the number of events.
 func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, place Place) {
-	start := len(dst)
-	if len(c.page) > 0 || c.through > c.pos {
-		dst, budget, count = c.nextOfPage(dst, budget)
+	for c.turn() {
 		if budget <= 0 {
 			return dst, count, Ready
 		}
+		var n int
+		dst, budget, n = c.ofPage(dst, budget)
+		count += n
 	}
 	f := c.feed
 	// The head is read before the ring: an event is in the ring before the head
@@ -73,24 +87,109 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 	head := f.Head()
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if c.generation != f.generation {
-		return dst[:start], 0, Lost
+	switch {
+	case c.lost.Reason != "":
+		return dst, count, Lost
+	case c.generation != f.generation:
+		known, _ := f.set.Known()
+		c.lost = Page{Reason: wire.EpochChanged, First: known.First}
+		return dst, count, Lost
+	case f.durable == nil:
+		return dst, count, AtHead
+	case c.pos < f.ring.base:
+		return dst, count, Behind
 	}
-	if f.durable != nil {
-		if c.pos < f.ring.base {
-			return dst, count, Behind
+	for _, frame := range f.ring.after(c.pos) {
+		if budget <= 0 {
+			return dst, count, Ready
 		}
-		for _, frame := range f.ring.after(c.pos) {
-			if budget <= 0 {
-				return dst, count, Ready
-			}
-			dst = c.hand(dst, frame, f.target.View)
-			budget -= frame.Size()
-			count++
-		}
-		c.pos = max(c.pos, head)
+		dst = c.hand(dst, frame, f.target.View)
+		budget -= frame.Size()
+		count++
 	}
+	c.pos = max(c.pos, head)
 	return dst, count, AtHead
+}
+
+// turn moves on to the next page where the one in hand is used up, and reports
+// whether there is something to hand out.
+func (c *Cursor) turn() bool {
+	for len(c.frames) == 0 {
+		c.pos, c.frames = max(c.pos, c.through), nil
+		if c.next == nil {
+			return false
+		}
+		page := *c.next
+		c.next = nil
+		if page.Reason != "" {
+			c.lost = page
+			return false
+		}
+		c.frames, c.through, c.fresh, c.half = page.Frames, page.Through, true, len(page.Frames)/2
+	}
+	return true
+}
+
+func (c *Cursor) ofPage(dst net.Buffers, budget int) (net.Buffers, int, int) {
+	n := 0
+	for n < len(c.frames) && budget > 0 {
+		dst = c.hand(dst, c.frames[n], n == 0 && c.fresh || c.feed.target.View)
+		budget -= c.frames[n].Size()
+		n++
+	}
+	c.frames, c.fresh = c.frames[n:], false
+	return dst, budget, n
+}
+
+// hand appends one durable event. A loose frame is one that was encoded without
+// knowing the event before it (the first of a page, and of a view's feed): its prev
+// may lie above what this client knows and is set right here. The others keep the
+// chain of the log, so that a client would see a hole if ever there were one.
+func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers {
+	if loose && frame.Prev > c.last {
+		frame = frame.WithPrev(c.feed.room, c.last)
+	}
+	c.pos, c.last = frame.Seq, frame.Seq
+	if frame.Body == nil {
+		return append(dst, frame.Head)
+	}
+	return append(dst, frame.Head, frame.Body)
+}
+
+// Wants reports whether a page of the log must be read for the cursor now, after
+// which position: because it is Behind, or will be when the rest of its page is
+// sent. The caller passes both results to Feed.Fetch and Take.
+func (c *Cursor) Wants() (after, serial uint64, ok bool) {
+	if c.asked || c.next != nil || c.lost.Reason != "" || c.feed.durable == nil || len(c.frames) > c.half {
+		return 0, 0, false
+	}
+	after = max(c.pos, c.through)
+	c.feed.mu.RLock()
+	defer c.feed.mu.RUnlock()
+	if after >= c.feed.ring.base || c.generation != c.feed.generation {
+		return 0, 0, false
+	}
+	c.asked = true
+	c.serial++
+	return after, c.serial, true
+}
+
+// Take gives the cursor a page that Fetch delivered.
+func (c *Cursor) Take(serial uint64, p Page) {
+	if serial == c.serial && c.asked {
+		c.asked, c.next = false, &p
+	}
+}
+
+// Why says why the cursor is Lost, and the oldest position of the log.
+func (c *Cursor) Why() (reason wire.Reason, first uint64) { return c.lost.Reason, c.lost.First }
+
+// Restart moves a Lost cursor to pos.
+func (c *Cursor) Restart(pos uint64) {
+	c.feed.mu.RLock()
+	defer c.feed.mu.RUnlock()
+	c.pos, c.last, c.generation = pos, pos, c.feed.generation
+	c.frames, c.through, c.next, c.asked, c.lost = nil, 0, nil, false, Page{}
 }
 
 // Passing appends the transient events that were not handed out yet; the first time
@@ -119,52 +218,10 @@ func (c *Cursor) Passing(dst net.Buffers) (_ net.Buffers, count int) {
 	return dst, count
 }
 
-func (c *Cursor) nextOfPage(dst net.Buffers, budget int) (net.Buffers, int, int) {
-	n := 0
-	for n < len(c.page) && budget > 0 {
-		dst = c.hand(dst, c.page[n], n == 0 && c.fresh || c.feed.target.View)
-		budget -= c.page[n].Size()
-		n++
-	}
-	c.page, c.fresh = c.page[n:], false
-	if len(c.page) == 0 {
-		c.page, c.pos = nil, max(c.pos, c.through)
-	}
-	return dst, budget, n
-}
-
-// hand appends one durable event. A loose frame is one that was encoded without
-// knowing the event before it (the first of a page, and of a view's feed): its prev
-// may lie above what this client knows and is set right here. The others keep the
-// chain of the log, so that a client would see a hole if ever there were one.
-func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers {
-	if loose && frame.Prev > c.last {
-		frame = frame.WithPrev(c.feed.room, c.last)
-	}
-	c.pos, c.last = frame.Seq, frame.Seq
-	if frame.Body == nil {
-		return append(dst, frame.Head)
-	}
-	return append(dst, frame.Head, frame.Body)
-}
-
-// Take gives the cursor a page that Fetch delivered for its position.
-func (c *Cursor) Take(p Page) {
-	c.page, c.through, c.fresh = p.Frames, p.Through, true
-}
-
-// Restart moves the cursor to pos after it was Lost, or its position expired.
-func (c *Cursor) Restart(pos uint64) {
-	c.feed.mu.RLock()
-	defer c.feed.mu.RUnlock()
-	c.pos, c.last, c.page, c.through = pos, pos, nil, 0
-	c.generation = c.feed.generation
-}
-
 // Known is a position up to which the client has everything of the feed, once it
 // has received what was handed out: the feed's head where nothing else is left.
 func (c *Cursor) Known() uint64 {
-	if c.feed.durable == nil || len(c.page) > 0 || c.through > c.pos {
+	if c.feed.durable == nil || len(c.frames) > 0 || c.through > c.pos || c.next != nil {
 		return c.pos
 	}
 	head := c.feed.Head() // Before the ring: see Next.

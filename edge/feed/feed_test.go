@@ -183,8 +183,9 @@ func TestEpochChangeInTheMiddleOfAReplay(t *testing.T) {
 		}
 		r, _ := open(t, s, "adapter:a", wire.Since{Kind: wire.SinceStart})
 		page := make(chan Page, 1)
-		r.feed.Fetch(0, func(p Page) { page <- p })
-		r.c.Take(<-page)
+		after, serial, _ := r.c.Wants()
+		r.feed.Fetch(after, func(p Page) { page <- p })
+		r.c.Take(serial, <-page)
 		log.set(func(l *memory) { l.epoch, l.stored = "e2", nil })
 		log.act("a")
 		time.Sleep(5 * time.Second)

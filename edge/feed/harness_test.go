@@ -264,21 +264,17 @@ func (r *reader) drain() {
 		switch place {
 		case AtHead:
 			return
-		case Behind:
+		case Behind, Ready:
+		case Lost:
+			reason, first := r.c.Why()
+			r.note = append(r.note, string(reason))
+			r.c.Restart(first - 1)
+		}
+		if after, serial, ok := r.c.Wants(); ok {
 			r.pages++
 			done := make(chan Page, 1)
-			r.feed.Fetch(r.c.Pos(), func(p Page) { done <- p })
-			page := <-done
-			if page.Reason != "" {
-				r.note = append(r.note, string(page.Reason))
-				r.c.Restart(page.First - 1)
-				continue
-			}
-			r.c.Take(page)
-		case Lost:
-			st, _ := r.feed.set.Known()
-			r.note = append(r.note, string(wire.EpochChanged))
-			r.c.Restart(st.First - 1)
+			r.feed.Fetch(after, func(p Page) { done <- p })
+			r.c.Take(serial, <-done)
 		}
 	}
 }

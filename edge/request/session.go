@@ -155,17 +155,10 @@ func (s *Session) mark(sub *subscription) {
 }
 
 // take gives a subscription the page it waits for.
-func (s *Session) take(sub *subscription, page feed.Page) {
+func (s *Session) take(sub *subscription, serial uint64, page feed.Page) {
 	s.mu.Lock()
-	if sub.closed {
-		s.mu.Unlock()
-		return
-	}
-	sub.fetching = false
-	if page.Reason != "" {
-		sub.lost = &page
-	} else {
-		sub.cursor.Take(page)
+	if !sub.closed {
+		sub.cursor.Take(serial, page)
 	}
 	s.mu.Unlock()
 	s.mark(sub)

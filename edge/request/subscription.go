@@ -24,10 +24,6 @@ type subscription struct {
 
 	// Guarded by Session.mu.
 	cursor *feed.Cursor
-	// fetching is true while a page is on its way.
-	fetching bool
-	// lost holds a page that says that the position expired.
-	lost *feed.Page
 	// reading is true until the cursor reached the head, and again when it fell
 	// behind the ring: caught_up is due at the next head.
 	reading bool
@@ -52,25 +48,17 @@ func (sub *subscription) state() string {
 // fill appends what is ready, and reports whether there is more right away. The
 // caller holds Session.mu.
 func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net.Buffers, events int, more bool) {
-	if !sub.attached || sub.closed || sub.fetching {
+	if !sub.attached || sub.closed {
 		return dst, 0, false
-	}
-	if sub.lost != nil {
-		dst = sub.reset(dst, sub.lost.Reason, sub.lost.First, now)
-		sub.lost = nil
 	}
 	dst, events, place := sub.cursor.Next(dst, budget)
 	switch place {
 	case feed.Ready:
-		return dst, events, true
+		more = true
 	case feed.Behind:
-		sub.reading, sub.fetching = true, true
-		sub.feed.Fetch(sub.cursor.Pos(), func(page feed.Page) { sub.session.take(sub, page) })
+		sub.reading = true
 	case feed.Lost:
-		if known, ok := sub.session.server.Feeds.Known(); ok {
-			dst = sub.reset(dst, wire.EpochChanged, known.First, now)
-		}
-		return dst, events, true
+		dst, more = sub.reset(dst, now), true
 	case feed.AtHead:
 		if sub.reading {
 			sub.reading, sub.caughtUp = false, true
@@ -80,11 +68,15 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 		dst, passed = sub.cursor.Passing(dst)
 		events += passed
 	}
-	return dst, events, false
+	if after, serial, ok := sub.cursor.Wants(); ok {
+		sub.feed.Fetch(after, func(page feed.Page) { sub.session.take(sub, serial, page) })
+	}
+	return dst, events, more
 }
 
 // reset starts the subscription anew at the oldest position and says why.
-func (sub *subscription) reset(dst net.Buffers, reason wire.Reason, first uint64, now time.Time) net.Buffers {
+func (sub *subscription) reset(dst net.Buffers, now time.Time) net.Buffers {
+	reason, first := sub.cursor.Why()
 	known, _ := sub.session.server.Feeds.Known()
 	sub.cursor.Restart(first - 1)
 	sub.reading, sub.caughtUp = true, false
