@@ -64,7 +64,7 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State) error {
 			// None of the channels was ever used, so nobody says how far it
 			// looked. The leader knows.
 			head := src.head.Load()
-			list, _, err := s.log.Read(ctx, Query{Channel: src.key.channel, From: head + 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
+			list, _, err := collect(ctx, s.log, Query{Channel: src.key.channel, From: head + 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
 			if err != nil {
 				return unavailable(err)
 			}

@@ -125,7 +125,7 @@ func (c *Cursor) turn() bool {
 			c.lost = page
 			return false
 		}
-		c.frames, c.through, c.fresh, c.half = page.Frames, page.Through, true, len(page.Frames)/2
+		c.frames, c.through, c.fresh, c.half = page.Frames, page.Through, true, len(page.Frames)
 	}
 	return true
 }

@@ -152,7 +152,8 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (
 	if f.target.View {
 		channel = schema.Channel{}
 	}
-	r, err := s.readAfter(ctx, channel, after, leader)
+	e := encoder{feed: f, prev: after}
+	r, err := s.readAfter(ctx, channel, after, leader, e.add)
 	if err != nil {
 		return page, false, err
 	}
@@ -163,21 +164,19 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (
 	if r.hole {
 		return page, false, nil
 	}
-	list := r.list
-	end := after
-	if len(list) > 0 {
-		end = list[len(list)-1].Seq
+	page.Frames = e.frames
+	if len(e.frames) > 0 && r.exact && !f.target.View {
+		e.frames[0] = e.frames[0].WithPrev(f.room, r.before)
 	}
-	page.Frames = f.encode(list, r.before)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch reached := end >= f.ring.base || !f.target.View && end >= f.ring.baseLast; {
+	switch reached := r.end >= f.ring.base || !f.target.View && r.end >= f.ring.baseLast; {
 	case f.generation != generation:
 		return Page{Through: after}, true, nil // The cursor is Lost anyway.
-	case r.more || !reached && len(list) > 0:
-		page.Through = end
+	case r.more || !reached && r.end > after:
+		page.Through = r.end
 	case reached, leader:
-		page.Through = max(end, f.ring.base)
+		page.Through = max(r.end, f.ring.base)
 		if r.exact || f.target.View {
 			upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
 			f.ring.backfill(page.Frames[:upTo], after, r.before)
@@ -188,18 +187,18 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (
 	return page, true, nil
 }
 
-// reading is what the log holds after a position.
+// reading is what is known of a read after a position.
 type reading struct {
-	list []Message
 	more bool
+	// end is the position of the last message, or the position read after.
+	end uint64
 	// first, where not 0, says that the log begins there and no longer holds
 	// everything after the position.
 	first uint64
 	// hole is true where a whole service was read and a message is missing: the
 	// replica lags or lost it.
 	hole bool
-	// before is the last event at or before the position where exact, else the
-	// position.
+	// before is the last event at or before the position, where exact.
 	before uint64
 	exact  bool
 }
@@ -207,21 +206,31 @@ type reading struct {
 // readAfter makes one read of a channel, or of the whole service for the zero
 // Channel, and proves that nothing was trimmed between the position and what it
 // brings. It begins at the position itself: a message there proves it. Otherwise
-// the leader is asked for the log's oldest position, after the read.
-func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, leader bool) (r reading, err error) {
+// the leader is asked for the log's oldest position, after the read. What each is
+// given counts only where first and hole are not set.
+func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, leader bool, each func(Message)) (r reading, err error) {
 	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: s.cfg.PageBytes, Leader: leader}
-	if r.list, r.more, err = s.log.Read(ctx, q); err != nil {
+	n, next := uint64(0), false
+	r.end = after
+	r.more, err = s.log.Read(ctx, q, func(m Message) {
+		n++
+		if m.Seq == after {
+			r.before, r.exact = after, true
+			return
+		}
+		if r.end == after {
+			next = m.Seq == after+1
+		}
+		r.end = m.Seq
+		each(m)
+	})
+	if err != nil {
 		return r, unavailable(err)
 	}
 	s.Stats.Reads.Add(1)
-	s.Stats.ReadEvents.Add(uint64(len(r.list)))
-	r.before = after
-	if len(r.list) > 0 && r.list[0].Seq == after {
-		r.list, r.exact = r.list[1:], true
-	}
+	s.Stats.ReadEvents.Add(n)
 	whole := channel.IsZero()
-	next := len(r.list) > 0 && r.list[0].Seq == after+1
-	if whole && next || r.exact && (!whole || len(r.list) == 0) {
+	if whole && next || r.exact && (!whole || r.end == after) {
 		return r, nil
 	}
 	st, err := s.askState(ctx)
@@ -232,29 +241,31 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	case st.First > after+1:
 		r.first = st.First
 	case whole:
-		r.hole = len(r.list) > 0
+		r.hole = r.end > after
 	case st.First == after+1:
 		r.before, r.exact = 0, true
 	}
 	return r, nil
 }
 
-// encode makes frames of messages of the feed's source; prev is that of the first.
-func (f *Feed) encode(list []Message, prev uint64) []wire.Frame {
-	frames := make([]wire.Frame, 0, len(list))
-	var names []string
-	for _, m := range list {
-		if !f.selects(&names, m) {
-			continue
-		}
-		var body []byte
-		if f.target.View {
-			body = encodeBody(m)
-		}
-		frames = append(frames, f.frame(m, prev, body))
-		prev = m.Seq
+// encoder makes frames of the messages of a feed's source.
+type encoder struct {
+	feed   *Feed
+	prev   uint64
+	frames []wire.Frame
+	names  []string
+}
+
+func (e *encoder) add(m Message) {
+	if !e.feed.selects(&e.names, m) {
+		return
 	}
-	return frames
+	var body []byte
+	if e.feed.target.View {
+		body = encodeBody(m)
+	}
+	e.frames = append(e.frames, e.feed.frame(m, e.prev, body))
+	e.prev = m.Seq
 }
 
 // selects reports whether a message of the feed's source is one of the feed.

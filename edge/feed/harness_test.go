@@ -69,25 +69,26 @@ func (l *memory) State(context.Context) (State, error) {
 	return State{Epoch: l.epoch, First: l.first, Last: l.last()}, nil
 }
 
-func (l *memory) Read(_ context.Context, q Query) (list []Message, more bool, err error) {
+func (l *memory) Read(_ context.Context, q Query, each func(Message)) (more bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
 	if l.away {
-		return nil, false, errAway
+		return false, errAway
 	}
-	size := 0
+	size, n := 0, 0
 	for _, m := range l.seen(q.Leader) {
 		switch {
 		case !q.Channel.IsZero() && m.Channel != q.Channel, q.Time.IsZero() && m.Seq < q.From, m.Time.Before(q.Time):
 			continue
-		case len(list) >= q.Count || size >= q.Bytes:
-			return list, true, nil
+		case n >= q.Count || size >= q.Bytes:
+			return true, nil
 		}
 		size += len(m.Data)
-		list = append(list, m)
+		n++
+		each(m)
 	}
-	return list, false, nil
+	return false, nil
 }
 
 func (l *memory) Tails(_ context.Context, channels []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {

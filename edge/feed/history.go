@@ -91,7 +91,11 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 			continue
 		}
 		attempt = 0
-		for _, frame := range f.encode(list, prev) {
+		e := encoder{feed: f, prev: prev}
+		for _, m := range list {
+			e.add(m)
+		}
+		for _, frame := range e.frames {
 			if frame.Seq > upTo {
 				return false, nil
 			}

@@ -54,15 +54,22 @@ type Query struct {
 type Log interface {
 	// State asks the leader.
 	State(ctx context.Context) (State, error)
-	// Read returns messages in order, each with its own memory. more is true
-	// where a bound of the query ended the answer; otherwise the replica that
-	// answered held nothing else, which it may believe wrongly unless Leader.
-	Read(ctx context.Context, q Query) (list []Message, more bool, err error)
+	// Read calls each with the messages in order, as they come; each may keep them.
+	// more is true where a bound of the query ended the answer; otherwise the
+	// replica that answered held nothing else, which it may believe wrongly unless
+	// Leader. On error, what each was given is right but of no use.
+	Read(ctx context.Context, q Query, each func(Message)) (more bool, err error)
 	// Tails looks up the last position of each channel that is above since and
 	// at most upTo (0 for no bound). checked is the position up to which the
 	// answering replica looked; 0 where it does not say, because it holds none
 	// of the channels.
 	Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (last map[schema.Channel]uint64, checked uint64, err error)
+}
+
+// collect reads into a list.
+func collect(ctx context.Context, log Log, q Query) (list []Message, more bool, err error) {
+	more, err = log.Read(ctx, q, func(m Message) { list = append(list, m) })
+	return list, more, err
 }
 
 // Watch is one live subscription.

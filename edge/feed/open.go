@@ -105,7 +105,7 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 // after a replica said so.
 func (s *Set) confirmUnused(ctx context.Context, channels []schema.Channel) error {
 	for _, channel := range channels {
-		list, _, err := s.log.Read(ctx, Query{Channel: channel, From: 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
+		list, _, err := collect(ctx, s.log, Query{Channel: channel, From: 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
 		if err != nil {
 			return unavailable(err)
 		}

@@ -143,7 +143,7 @@ func (s *Set) read(ctx context.Context, q Query) (list []Message, more bool, err
 	defer func() { <-s.reads.slots }()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
 	defer cancel()
-	if list, more, err = s.log.Read(ctx, q); err != nil {
+	if list, more, err = collect(ctx, s.log, q); err != nil {
 		return nil, false, unavailable(err)
 	}
 	s.Stats.Reads.Add(1)

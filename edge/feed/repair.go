@@ -64,8 +64,9 @@ func (s *Set) repairOne(src *source) bool {
 		src.mu.Unlock()
 		leader := attempt >= leaderAfter
 		var r reading
+		var list []Message
 		err := s.call(func(ctx context.Context) (err error) {
-			r, err = s.readAfter(ctx, src.key.channel, head, leader)
+			r, err = s.readAfter(ctx, src.key.channel, head, leader, func(m Message) { list = append(list, m) })
 			return err
 		})
 		switch {
@@ -75,9 +76,9 @@ func (s *Set) repairOne(src *source) bool {
 			src.skip(head, r.first-1)
 			attempt = 0
 			continue
-		case len(r.list) > 0 && !r.hole:
+		case len(list) > 0 && !r.hole:
 			attempt = 0
-			src.repaired(head, r.list)
+			src.repaired(head, list)
 			continue
 		case leader:
 			// The leader has nothing there: what announced the target was no

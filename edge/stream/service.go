@@ -68,47 +68,54 @@ func (s *Service) State(ctx context.Context) (feed.State, error) {
 const leaderCount = 64
 
 // Read reads forward.
-func (s *Service) Read(ctx context.Context, q feed.Query) ([]feed.Message, bool, error) {
+func (s *Service) Read(ctx context.Context, q feed.Query, each func(feed.Message)) (bool, error) {
 	filter := schema.ServiceSubject(schema.Stored, s.service)
 	if !q.Channel.IsZero() {
 		filter = schema.Subject(schema.Stored, s.service, q.Channel)
 	}
 	if q.Leader {
-		return s.readLeader(ctx, q, filter)
+		return s.readLeader(ctx, q, filter, each)
 	}
-	list := make([]feed.Message, 0, min(q.Count, 256))
 	req := directget.Request{Seq: q.From, StartTime: q.Time, NextBySubj: filter, Batch: q.Count, MaxBytes: q.Bytes}
 	if !q.Time.IsZero() {
 		req.Seq = 0
 	}
+	n := 0
 	end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
-		list = append(list, s.message(m, q.Channel))
+		if m.Time.Before(q.Time) {
+			return errTooOld
+		}
+		n++
+		each(s.message(m, q.Channel))
 		return nil
 	})
-	if errors.Is(err, directget.ErrIncomplete) && len(list) > 0 {
-		return list, true, nil // What came is right; the caller goes on behind it.
+	switch {
+	case errors.Is(err, errTooOld):
+		return false, nil
+	case errors.Is(err, directget.ErrIncomplete) && n > 0:
+		return true, nil // What came is right; the caller goes on behind it.
 	}
-	if len(list) > 0 && list[0].Time.Before(q.Time) {
-		return nil, false, err // The server reads from its first message for a time after its last.
-	}
-	return list, end.NumPending > 0, err
+	return end.NumPending > 0, err
 }
 
-func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string) ([]feed.Message, bool, error) {
-	var list []feed.Message
+// errTooOld ends a read by time that the server began at its first message, as it
+// does for a time after its last.
+var errTooOld = errors.New("stream: older than asked for")
+
+func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, each func(feed.Message)) (bool, error) {
 	from := q.From
 	for range min(q.Count, leaderCount) {
 		m, err := s.bus.get.Leader(ctx, s.stream, directget.LeaderRequest{NextBySubj: filter, Seq: from})
 		if errors.Is(err, directget.ErrNotFound) {
-			return list, false, nil
+			return false, nil
 		}
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
-		list = append(list, s.message(m, q.Channel))
+		each(s.message(m, q.Channel))
 		from = m.Seq + 1
 	}
-	return list, true, nil
+	return true, nil
 }
 
 // Tails looks up last positions.

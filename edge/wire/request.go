@@ -231,25 +231,26 @@ func ParseHistory(data json.RawMessage) (h HistoryRequest, refusal *Error) {
 	var fields struct {
 		Channel json.RawMessage `json:"channel"`
 		Since   json.RawMessage `json:"since"`
-		Limit   *json.Number    `json:"limit"`
-		Before  *json.Number    `json:"before"`
+		Limit   json.RawMessage `json:"limit"`
+		Before  json.RawMessage `json:"before"`
 	}
 	if len(data) > 0 && json.Unmarshal(data, &fields) != nil {
-		return h, Errorf(InvalidRequest, "limit and before must be whole numbers")
+		return h, Errorf(InvalidRequest, "data is not an object")
 	}
 	if h.Channel, h.Name, refusal = ParseChannel(fields.Channel); refusal != nil {
 		return h, refusal
 	}
 	h.Limit = DefaultHistory
-	if fields.Limit != nil {
-		n, err := fields.Limit.Int64()
-		if err != nil || n < 1 || n > MaxHistory {
+	if len(fields.Limit) > 0 {
+		n, ok := whole(fields.Limit)
+		if !ok || n < 1 || n > MaxHistory {
 			return h, Errorf(InvalidRequest, "limit must be a whole number from 1 to %d", MaxHistory)
 		}
 		h.Limit = int(n)
 	}
-	if fields.Before != nil {
-		if json.Unmarshal([]byte(*fields.Before), &h.Before) != nil || h.Before < 1 || h.Before > MaxSeq {
+	if len(fields.Before) > 0 {
+		var ok bool
+		if h.Before, ok = whole(fields.Before); !ok || h.Before < 1 {
 			return h, Errorf(InvalidRequest, "before must be a whole number from 1 to %d", uint64(MaxSeq))
 		}
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -69,18 +70,18 @@ func ParseSince(raw json.RawMessage) (Since, error) {
 
 func parseSinceObject(raw []byte) (Since, error) {
 	var fields struct {
-		Seq   *json.Number    `json:"seq"`
+		Seq   json.RawMessage `json:"seq"`
 		Epoch json.RawMessage `json:"epoch"`
 		ID    json.RawMessage `json:"id"`
-		Last  *json.Number    `json:"last"`
+		Last  json.RawMessage `json:"last"`
 		Time  json.RawMessage `json:"time"`
 	}
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return Since{}, Errorf(InvalidRequest, "since: seq and last must be whole numbers")
+	if json.Unmarshal(raw, &fields) != nil {
+		return Since{}, Errorf(InvalidRequest, "since: is not JSON")
 	}
 	given := 0
-	for _, has := range []bool{fields.Seq != nil, fields.Last != nil, len(fields.Time) > 0} {
-		if has {
+	for _, field := range []json.RawMessage{fields.Seq, fields.Last, fields.Time} {
+		if len(field) > 0 {
 			given++
 		}
 	}
@@ -88,11 +89,11 @@ func parseSinceObject(raw []byte) (Since, error) {
 		return Since{}, Errorf(InvalidRequest, "since: needs exactly one of seq, last, time")
 	}
 	switch {
-	case fields.Seq != nil:
-		return sinceSeq(*fields.Seq, fields.Epoch, fields.ID)
-	case fields.Last != nil:
-		n, err := fields.Last.Int64()
-		if err != nil || n < 1 || n > MaxLast {
+	case len(fields.Seq) > 0:
+		return sinceSeq(fields.Seq, fields.Epoch, fields.ID)
+	case len(fields.Last) > 0:
+		n, ok := whole(fields.Last)
+		if !ok || n < 1 || n > MaxLast {
 			return Since{}, Errorf(InvalidRequest, "since: last must be a whole number from 1 to %d", MaxLast)
 		}
 		return Since{Kind: SinceLast, Last: int(n)}, nil
@@ -108,9 +109,16 @@ func parseSinceObject(raw []byte) (Since, error) {
 	return Since{Kind: SinceTime, Time: moment.UTC()}, nil
 }
 
-func sinceSeq(number json.Number, epoch, id json.RawMessage) (Since, error) {
+// whole reads a number without sign, fraction and exponent, at most MaxSeq.
+func whole(raw json.RawMessage) (uint64, bool) {
+	n, err := strconv.ParseUint(string(raw), 10, 64)
+	return n, err == nil && n <= MaxSeq
+}
+
+func sinceSeq(number, epoch, id json.RawMessage) (Since, error) {
 	since := Since{Kind: SinceSeq}
-	if json.Unmarshal([]byte(number), &since.Seq) != nil || since.Seq > MaxSeq {
+	var ok bool
+	if since.Seq, ok = whole(number); !ok {
 		return Since{}, Errorf(InvalidRequest, "since: seq must be a whole number from 0 to %d", uint64(MaxSeq))
 	}
 	if len(epoch) > 0 && json.Unmarshal(epoch, &since.Epoch) != nil {

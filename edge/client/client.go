@@ -1,0 +1,263 @@
+// Package client follows a channel of an edge over a WebSocket and loses nothing on
+// the way: it keeps its position, reconnects with backoff when the connection or the
+// edge goes away, to whatever edge answers then, and goes on behind its position.
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+const (
+	dialTimeout               = 10 * time.Second // for connecting and the handshake
+	silence                   = 50 * time.Second // an edge sends a ping every 20 s
+	backoffFirst, backoffMost = 200 * time.Millisecond, 10 * time.Second
+)
+
+// ErrRefused says that the edge refused for good: asking again would be answered the
+// same. The error's text has the edge's words.
+var ErrRefused = errors.New("client: refused")
+
+// Config says what to follow.
+type Config struct {
+	// URL is where the edge serves the service: ws://host/ws/dhruva, or wss://…
+	URL string
+	// Service must be the one that the edge serves there, Channel one of its channels
+	// or views.
+	Service schema.Service
+	Channel string
+	// Since is where to begin, in any form of the protocol. Nil means now.
+	Since json.RawMessage
+}
+
+// Handler takes what comes. It is called by Follow's goroutine alone, in order.
+type Handler interface {
+	// Event takes one event: the JSON of the whole message, which may be kept.
+	// Follow ends with the error where there is one.
+	Event(message []byte) error
+	// Lost says that the log does not hold everything after the position any more:
+	// what follows starts behind seq, and state built from events must be rebuilt.
+	Lost(reason wire.Reason, seq uint64)
+}
+
+// Follow hands every event of the channel to handler, ascending and once, until ctx
+// ends, handler returns an error, or the edge refuses for good (ErrRefused). It fails
+// when the first connection can't be made; later it tries for ever.
+func Follow(ctx context.Context, cfg Config, handler Handler, logger *slog.Logger) error {
+	f := &follower{cfg: cfg, handler: handler}
+	for attempt := 0; ; attempt++ {
+		err := f.session(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case f.handled != nil:
+			return f.handled
+		case refused(err):
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		case !f.welcomed:
+			return fmt.Errorf("client: %w", err)
+		case f.subscribed:
+			f.subscribed, attempt = false, 0
+		}
+		logger.Warn("connection lost; reconnecting", "error", err, "seq", f.seq)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pauseAfter(err, attempt)):
+		}
+	}
+}
+
+// follower is one call of Follow.
+type follower struct {
+	cfg     Config
+	handler Handler
+	// welcomed is true once any edge answered, subscribed once this one did.
+	welcomed, subscribed bool
+	handled              error // the handler's
+	// positioned: everything up to seq of epoch was handed over or precedes Since.
+	positioned, caughtUp bool
+	epoch                string
+	seq                  uint64
+}
+
+// message is what the client reads of a frame.
+type message struct {
+	Type      string          `json:"type"`
+	Event     string          `json:"event"`
+	Seq       uint64          `json:"seq"`
+	Prev      uint64          `json:"prev"`
+	ErrorCode wire.Code       `json:"error_code"`
+	ErrorText string          `json:"error_message"`
+	Data      json.RawMessage `json:"data"` // A place, but for the service's events.
+}
+
+// place is the data of acks, of the response to subscribe, and of welcome.
+type place struct {
+	Service   schema.Service `json:"service"`
+	Epoch     string         `json:"epoch"`
+	Seq       *uint64        `json:"seq"`
+	Recovered *bool          `json:"recovered"`
+	Reason    wire.Reason    `json:"reason"`
+}
+
+// session is the life of one connection.
+func (f *follower) session(ctx context.Context) error {
+	dialer := ws.Dialer{Timeout: dialTimeout}
+	nc, buffered, _, err := dialer.Dial(ctx, f.cfg.URL)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })()
+	f.welcomed, f.caughtUp = true, false
+	if err := f.subscribe(nc); err != nil {
+		return err
+	}
+	err = f.read(ctx, nc, buffered)
+	// To say goodbye is polite, not necessary: the connection may be gone.
+	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = ws.WriteFrame(nc, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))
+	return err
+}
+
+// subscribe asks for what follows the position, or Since where there is none yet.
+func (f *follower) subscribe(nc net.Conn) error {
+	data := map[string]any{"channel": f.cfg.Channel, "since": f.cfg.Since}
+	if f.positioned {
+		data["since"] = map[string]any{"seq": f.seq, "epoch": f.epoch}
+	}
+	request, err := json.Marshal(map[string]any{"type": "request", "event": wire.Subscribe, "id": "1", "data": data})
+	if err != nil {
+		return err
+	}
+	return wsutil.WriteClientText(nc, request)
+}
+
+func (f *follower) read(ctx context.Context, nc net.Conn, buffered *bufio.Reader) error {
+	control := wsutil.ControlFrameHandler(nc, ws.StateClientSide)
+	reader := &wsutil.Reader{
+		Source: nc, State: ws.StateClientSide, CheckUTF8: true, MaxMessageSize: wire.MaxMessage, OnIntermediate: control,
+	}
+	if buffered != nil {
+		reader.Source = buffered
+	}
+	for {
+		// The context is looked at after the deadline was set: see session.
+		if err := errors.Join(nc.SetReadDeadline(time.Now().Add(silence)), ctx.Err()); err != nil {
+			return err
+		}
+		header, err := reader.NextFrame()
+		if err == nil && header.OpCode.IsControl() {
+			err = control(header, reader)
+		} else if err == nil {
+			var text []byte
+			if text, err = io.ReadAll(reader); err == nil {
+				err = f.take(text)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take handles one message.
+func (f *follower) take(text []byte) error {
+	var m message
+	if err := json.Unmarshal(text, &m); err != nil {
+		return fmt.Errorf("not a message of the protocol: %w", err)
+	}
+	if m.Type == "event" && f.subscribed {
+		return f.event(m, text)
+	}
+	var at place
+	if len(m.Data) > 0 {
+		if err := json.Unmarshal(m.Data, &at); err != nil {
+			return fmt.Errorf("not a message of the protocol: %w", err)
+		}
+	}
+	switch m.Type + " " + m.Event {
+	case "error subscribe":
+		return &wire.Error{Code: m.ErrorCode, Message: m.ErrorText}
+	case "event welcome":
+		if at.Service != f.cfg.Service {
+			return wire.Errorf(wire.NotFound, "%s is served there, not %s", at.Service, f.cfg.Service)
+		}
+	case "response subscribe", "ack reset":
+		f.subscribed, f.caughtUp = true, false
+		if f.positioned = at.Seq != nil; f.positioned {
+			f.epoch, f.seq = at.Epoch, *at.Seq
+			if at.Recovered != nil && !*at.Recovered {
+				f.handler.Lost(at.Reason, f.seq)
+			}
+		}
+	case "ack caught_up", "ack position":
+		f.caughtUp = f.caughtUp || m.Event == "caught_up"
+		if at.Seq != nil && f.caughtUp {
+			f.seq = max(f.seq, *at.Seq)
+		}
+	}
+	return nil
+}
+
+// event hands over an event of the service. One without seq is transient.
+func (f *follower) event(m message, text []byte) error {
+	switch {
+	case m.Prev > f.seq:
+		return fmt.Errorf("events between %d and %d did not come", f.seq, m.Seq)
+	case m.Seq == 0 || m.Seq > f.seq:
+		f.seq = max(f.seq, m.Seq)
+		f.handled = f.handler.Event(text)
+	}
+	return f.handled
+}
+
+// Codes after which another attempt would end the same, or need not.
+var (
+	finalCloses = []conn.Code{
+		conn.CloseProtocol, conn.CloseInvalidUTF8, conn.ClosePolicy, conn.CloseTooBig,
+		conn.CloseUnauthorized, conn.CloseTokenExpired, conn.CloseRevoked,
+	}
+	passingErrors = []wire.Code{wire.Unavailable, wire.Timeout, wire.RateLimitExceeded, wire.InternalError}
+)
+
+// refused reports whether another attempt would end the same.
+func refused(err error) bool {
+	var status ws.StatusError
+	var closed wsutil.ClosedError
+	var refusal *wire.Error
+	return errors.As(err, &status) && status/100 == 4 && status != http.StatusTooManyRequests ||
+		errors.As(err, &closed) && slices.Contains(finalCloses, conn.Code(closed.Code)) ||
+		errors.As(err, &refusal) && !slices.Contains(passingErrors, refusal.Code)
+}
+
+// pauseAfter is the pause before the next attempt: longer with each, or what a
+// draining edge asks for; varied, so that many clients do not come back at once.
+func pauseAfter(err error, attempt int) time.Duration {
+	pause := min(backoffFirst<<min(attempt, 10), backoffMost)
+	var closed wsutil.ClosedError
+	var ms int64
+	if errors.As(err, &closed) {
+		if _, err := fmt.Sscanf(closed.Reason, "retry_after_ms=%d", &ms); err == nil && ms > 0 {
+			pause = time.Duration(min(ms, 60_000)) * time.Millisecond
+		}
+	}
+	return pause + rand.N(pause/2+1)
+}

@@ -1,0 +1,217 @@
+package conn
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// tickEvery is the janitor's period, and so the grain of every timeout.
+const tickEvery = time.Second
+
+// maxTickGap bounds what one tick adds to the janitor's clock: a process that was
+// stopped for a minute does not blame its peers for the silence.
+const maxTickGap = 2 * tickEvery
+
+// refusals is how many connections above MaxConnections may be in the closing
+// handshake that tells them so; any more are dropped without a word.
+const refusals = 256
+
+// engine is the portable engine: a reading goroutine for every connection, a
+// writing one while there is something to write, and one janitor.
+type engine struct {
+	// Static after construction.
+	config Config
+	prefix string // of connection ids
+	stats  Stats
+	idle   chan struct{} // closed when no connection is left after Shutdown
+	stop   chan struct{} // closed to end the janitor
+	swept  chan struct{} // closed when the janitor has ended
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	serial   uint64  // of the last connection
+	taken    int     // connections that have not ended, started or not
+	links    []*link // started connections, each at its own slot
+	farewell *ending // what Shutdown says; nil before it
+	stopped  bool
+}
+
+var _ Engine = (*engine)(nil)
+
+// New returns an engine that runs until Shutdown, which its owner must call. The
+// error names every field of the configuration that is out of range.
+func New(config Config) (Engine, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{
+		config: config,
+		prefix: rand.Text()[:12],
+		idle:   make(chan struct{}),
+		stop:   make(chan struct{}),
+		swept:  make(chan struct{}),
+	}
+	go e.sweep()
+	return e, nil
+}
+
+// Serve implements Engine.
+func (e *engine) Serve(nc net.Conn, buffered []byte, open func(Conn) Handler) error {
+	serial, err := e.admit()
+	if serial == 0 {
+		cut(nc)
+		return err
+	}
+	tune(nc, &e.config)
+	l := newLink(e, nc, serial)
+	if err == nil {
+		l.handler = open(l)
+	} else {
+		l.handler = silent{}
+		l.Close(CloseTryLater, "at capacity")
+	}
+	e.enter(l)
+	l.start(buffered)
+	return err
+}
+
+// admit takes a place for a connection and gives it a serial number. With an error
+// and a number the peer is to be told; with an error alone it is to be dropped.
+func (e *engine) admit() (serial uint64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.farewell != nil {
+		return 0, ErrShutdown
+	}
+	if e.taken >= e.config.MaxConnections {
+		e.stats.Refused.Add(1)
+		err = ErrFull
+		if e.taken >= e.config.MaxConnections+refusals {
+			return 0, err
+		}
+	}
+	e.taken++
+	e.serial++
+	e.stats.Opened.Add(1)
+	return e.serial, err
+}
+
+// enter puts a connection where the janitor and Shutdown see it.
+func (e *engine) enter(l *link) {
+	e.mu.Lock()
+	l.slot = len(e.links)
+	e.links = append(e.links, l)
+	farewell := e.farewell
+	e.mu.Unlock()
+	if farewell != nil { // Shutdown came while the handler was being made
+		l.Close(farewell.reason.Code, farewell.reason.Text)
+	}
+}
+
+// leave takes an ended connection out.
+func (e *engine) leave(l *link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := len(e.links) - 1
+	moved := e.links[last]
+	e.links[l.slot], moved.slot = moved, l.slot
+	e.links[last] = nil
+	e.links = e.links[:last]
+	e.taken--
+	e.settle()
+}
+
+// settle notices that the last connection has ended. The caller holds mu.
+func (e *engine) settle() {
+	if e.farewell != nil && e.taken == 0 && !e.stopped {
+		e.stopped = true
+		close(e.idle)
+		close(e.stop)
+	}
+}
+
+// Shutdown implements Engine.
+func (e *engine) Shutdown(ctx context.Context, code Code, reason string) error {
+	e.mu.Lock()
+	if e.farewell == nil {
+		e.farewell = &ending{reason: Reason{Code: code, Text: reason}}
+	}
+	links := slices.Clone(e.links)
+	e.settle()
+	e.mu.Unlock()
+	for _, l := range links {
+		l.Close(code, reason)
+	}
+	var err error
+	select {
+	case <-e.idle:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+		e.cutAll(err)
+		<-e.idle
+	}
+	<-e.swept
+	return err
+}
+
+// cutAll ends every connection at once.
+func (e *engine) cutAll(err error) {
+	e.mu.Lock()
+	links := slices.Clone(e.links)
+	e.mu.Unlock()
+	for _, l := range links {
+		l.end(true, Reason{Code: CloseAbnormal, Err: err})
+	}
+}
+
+// Len implements Engine.
+func (e *engine) Len() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.taken
+}
+
+// Stats implements Engine.
+func (e *engine) Stats() *Stats { return &e.stats }
+
+// sweep is the janitor: it ticks every connection once a period.
+func (e *engine) sweep() {
+	defer close(e.swept)
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	var (
+		clock time.Duration
+		last  = time.Now()
+		links []*link
+	)
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		clock += min(now.Sub(last), maxTickGap)
+		last = now
+		e.mu.Lock()
+		links = append(links[:0], e.links...)
+		e.mu.Unlock()
+		for _, l := range links {
+			l.tick(now, clock)
+		}
+		clear(links)
+	}
+}
+
+// silent is the handler of a connection that is only told why it is refused.
+type silent struct{}
+
+func (silent) Receive([]byte) bool                     { return true }
+func (silent) Fill(dst net.Buffers, _ int) net.Buffers { return dst }
+func (silent) Tick(time.Time)                          {}
+func (silent) Closed(Reason)                           {}

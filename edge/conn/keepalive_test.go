@@ -1,0 +1,242 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// inFakeTime runs a test with an engine, a handler and a client over net.Pipe, in
+// a bubble where time passes only while everything waits.
+func inFakeTime(t *testing.T, config Config, test func(t *testing.T, e Engine, h *tap, c *client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, e)
+		h := newTap(t)
+		test(t, e, h, connectPipe(t, e, h))
+	})
+}
+
+// pass lets fake time go by.
+func pass(d time.Duration) { <-time.After(d) }
+
+// wantAfter expects that about d went by since start: timeouts are kept to the tick.
+func wantAfter(t *testing.T, start time.Time, d time.Duration) {
+	t.Helper()
+	if got := time.Since(start); got < d || got > d+3*tickEvery {
+		t.Fatalf("after %v, want %v", got, d)
+	}
+}
+
+func TestPingsComeEveryIntervalAndPongsKeepTheConnection(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		last := time.Now()
+		for range 100 {
+			c.wantFrame(ws.OpPing, "")
+			wantAfter(t, last, DefaultPingInterval)
+			last = time.Now()
+			c.write(masked(ws.OpPong, true, ""))
+		}
+		h.wantOpen()
+	})
+}
+
+func TestSilenceAfterAPingEndsTheConnection(t *testing.T) {
+	inFakeTime(t, Config{PingInterval: 7 * time.Second, PingTimeout: 30 * time.Second}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		start := time.Now()
+		for range 5 { // the later pings do not start the wait again
+			c.wantFrame(ws.OpPing, "")
+		}
+		if text := c.wantClose(CloseInternal); text != "ping timeout" {
+			t.Errorf("close text %q", text)
+		}
+		c.wantEOF()
+		wantAfter(t, start, 37*time.Second)
+		if why := h.wantClosed(CloseAbnormal); !errors.Is(why.Err, ErrPingTimeout) || why.ByPeer {
+			t.Errorf("reason %v", why)
+		}
+	})
+}
+
+func TestAnyByteIsASignOfLife(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		go func() {
+			for { // takes pings and answers none
+				if _, _, err := c.read(); err != nil {
+					return
+				}
+			}
+		}()
+		long := text(strings.Repeat("x", 200))
+		for i := range long {
+			c.write(long[i : i+1])
+			pass(DefaultPingTimeout - 2*tickEvery)
+		}
+		h.wantMessage(strings.Repeat("x", 200))
+		h.wantOpen()
+	})
+}
+
+func TestPausedReadingIsNotSilence(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		h.receive = func([]byte) bool { return false }
+		go func() {
+			for { // takes pings and answers none
+				if _, _, err := c.read(); err != nil {
+					return
+				}
+			}
+		}()
+		c.write(text("enough"))
+		pass(time.Hour)
+		h.wantOpen()
+		h.conn.Resume()
+		start := time.Now()
+		why := <-h.closed
+		if !errors.Is(why.Err, ErrPingTimeout) {
+			t.Errorf("reason %v", why)
+		}
+		if took := time.Since(start); took < DefaultPingTimeout || took > DefaultPingInterval+DefaultPingTimeout+3*tickEvery {
+			t.Errorf("after %v of silence", took)
+		}
+	})
+}
+
+func TestPeerThatTakesNothingIsCut(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, _ *client) {
+		start := time.Now()
+		h.send("never taken")
+		if why := <-h.closed; why.Code != CloseSlow || !errors.Is(why.Err, ErrSlow) || why.ByPeer {
+			t.Errorf("reason %v", why)
+		}
+		wantAfter(t, start, DefaultSlowTimeout)
+	})
+}
+
+func TestPeerThatTakesALittleIsNotCut(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		want := strings.Repeat("slow", 30)
+		h.send(want)
+		var got []byte
+		for b := make([]byte, 1); len(got) < 2+len(want); got = append(got, b[0]) {
+			pass(DefaultSlowTimeout - 5*tickEvery)
+			if _, err := c.nc.Read(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.wantOpen()
+		if string(got[2:]) != want {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestUnansweredCloseIsBounded(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		start := time.Now()
+		h.conn.Close(CloseRevoked, "revoked")
+		c.wantClose(CloseRevoked)
+		c.wantEOF()
+		wantAfter(t, start, DefaultCloseTimeout)
+		if why := h.wantClosed(CloseRevoked); !errors.Is(why.Err, ErrCloseTimeout) {
+			t.Errorf("reason %v", why)
+		}
+	})
+}
+
+func TestCloseOfAPeerThatTakesNothingIsBounded(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, _ *client) {
+		h.send("never taken")
+		synctest.Wait()
+		start := time.Now()
+		h.conn.Close(CloseNormal, "")
+		if why := h.wantClosed(CloseNormal); !errors.Is(why.Err, ErrCloseTimeout) {
+			t.Errorf("reason %v", why)
+		}
+		wantAfter(t, start, DefaultCloseTimeout)
+	})
+}
+
+func TestEchoToAPeerThatTakesNothingIsBounded(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		start := time.Now()
+		c.write(closing(CloseGoingAway, "leaving"))
+		why := h.wantClosed(CloseGoingAway)
+		if !errors.Is(why.Err, ErrCloseTimeout) || !why.ByPeer || why.Text != "leaving" {
+			t.Errorf("reason %v", why)
+		}
+		wantAfter(t, start, DefaultCloseTimeout)
+	})
+}
+
+func TestHandlersAreTickedEverySecondUntilClose(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		ticks := make(chan time.Time, 100)
+		h.tick = func(now time.Time) { ticks <- now }
+		pass(10*time.Second + time.Second/2)
+		if n := len(ticks); n < 9 || n > 11 {
+			t.Errorf("%d ticks in 10 s", n)
+		}
+		h.conn.Close(CloseNormal, "")
+		c.wantClose(CloseNormal)
+		before := len(ticks)
+		pass(5 * time.Second)
+		if n := len(ticks); n != before {
+			t.Errorf("%d ticks after Close", n-before)
+		}
+		h.wantClosed(CloseNormal)
+	})
+}
+
+func TestProcessThatStoodStillDoesNotBlameItsPeers(t *testing.T) {
+	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		var once bool
+		h.tick = func(time.Time) {
+			if !once {
+				once = true
+				pass(time.Hour) // as if the process had been stopped
+			}
+		}
+		c.wantFrame(ws.OpPing, "")
+		c.write(masked(ws.OpPong, true, ""))
+		c.wantFrame(ws.OpPing, "")
+		h.wantOpen()
+	})
+}
+
+func TestShutdownCutsWhatDoesNotEndInTime(t *testing.T) {
+	inFakeTime(t, Config{CloseTimeout: time.Hour}, func(t *testing.T, e Engine, h *tap, c *client) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- e.Shutdown(ctx, CloseGoingAway, "retry_after_ms=500") }()
+		if text := c.wantClose(CloseGoingAway); text != "retry_after_ms=500" {
+			t.Errorf("close text %q", text)
+		}
+		if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		wantAfter(t, start, 30*time.Second)
+		if why := h.wantClosed(CloseGoingAway); !errors.Is(why.Err, context.DeadlineExceeded) {
+			t.Errorf("reason %v", why)
+		}
+		server, peer := net.Pipe()
+		if err := e.Serve(server, nil, h.open); !errors.Is(err, ErrShutdown) {
+			t.Errorf("error %v", err)
+		}
+		if _, err := peer.Read(make([]byte, 1)); err == nil {
+			t.Error("connection left open")
+		}
+	})
+}
