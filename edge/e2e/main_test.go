@@ -76,11 +76,11 @@ func listInputs() ([]string, error) {
 	return append(peers, strings.Fields(string(listed))...), err
 }
 
-// lookAtInputs looks at every input. The test cache of go remembers at what a test
-// has looked, and runs it again when one of these changed.
-func lookAtInputs(t *testing.T) {
+// lookAt looks at files. The test cache of go remembers at what a test has looked,
+// and runs it again when one of these changed.
+func lookAt(t *testing.T, files ...string) {
 	t.Helper()
-	for _, name := range inputs {
+	for _, name := range files {
 		if _, err := os.Stat(name); err != nil {
 			t.Fatal(err)
 		}

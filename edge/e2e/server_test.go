@@ -25,7 +25,7 @@ type server struct {
 // ends it with the test.
 func startServer(t *testing.T) *server {
 	t.Helper()
-	lookAtInputs(t)
+	lookAt(t, inputs...)
 	var s server
 	ready := make(chan struct{})
 	p := start(t, true, func(line string) {
