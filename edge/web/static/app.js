@@ -3,6 +3,9 @@ import { channels } from './channels.js';
 import { Follower } from './follower.js';
 
 const maxRows = 1000;
+const clock = new Intl.DateTimeFormat([], {
+  hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false,
+});
 const element = (id) => document.getElementById(id);
 const [choice, service, channel, replay, reconnect] = ['choice', 'service', 'channel', 'replay', 'reconnect'].map(element);
 const [status, position, epoch, received, recovery, events] =
@@ -38,7 +41,8 @@ function follow(since) {
 
 function state(name, detail) {
   status.dataset.state = name;
-  status.textContent = states[name] + (detail ? `: ${detail}` : '');
+  status.textContent = states[name];
+  if (detail) recovery.textContent = detail;
   const away = name === 'disconnected' || name === 'refused';
   reconnect.disabled = name === 'refused';
   reconnect.textContent = away ? 'Reconnect with my position' : 'Disconnect';
@@ -95,7 +99,7 @@ function row(message) {
   line.dataset.event = message.event;
   const time = document.createElement('time');
   time.dateTime = message.timestamp;
-  time.textContent = new Date(message.timestamp).toLocaleTimeString([], { hour12: false, fractionalSecondDigits: 3 });
+  time.textContent = clock.format(new Date(message.timestamp));
   line.append(cell('seq', message.seq ?? 'live'), time, cell('event', message.event), cell('data', JSON.stringify(message.data)));
   return line;
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const description = `Real-time events of the seven services, without losing one.
+
+Exit codes: 0 it is done; 1 what was asked for failed, and the error says why;
+2 the command line is wrong.`
+
+// commands is the command line.
+type commands struct {
+	Dev     devCmd     `cmd:"" help:"Run everything on this machine: NATS, an edge, a page and demo events."`
+	Publish publishCmd `cmd:"" help:"Publish one event."`
+	Tail    tailCmd    `cmd:"" help:"Print the events of a channel as they come."`
+	History historyCmd `cmd:"" help:"Print past events of a channel."`
+	Streams struct {
+		Apply applyCmd `cmd:"" help:"Create the streams that are missing and correct those that differ."`
+		Diff  diffCmd  `cmd:"" help:"Say what apply would do. Exits 1 where something is missing or differs."`
+		Ls    lsCmd    `cmd:"" help:"List the streams."`
+	} `cmd:"" help:"Look after the streams that store the events."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// usageError is a mistake in the command line that only shows when the command runs.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run parses the arguments, runs the command and returns the exit code.
+func run(ctx context.Context, args []string, std stdio) int {
+	exited := -1
+	parser := kong.Must(&commands{},
+		kong.Name("indranet"),
+		kong.Description(description),
+		kong.Writers(std.out, std.err),
+		// Only --help exits by itself.
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoAppDescFormat: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+		kong.Vars{"since": sinceHelp},
+	)
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "indranet: %v\nRun '%s --help' for how to.\n", err, selected(err))
+		return exitUsage
+	}
+	err = parsed.Run()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(std.err, "indranet: %v\n", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// selected is the command that the arguments had named when they went wrong.
+func selected(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		return strings.TrimSpace("indranet " + commandWords(parse.Context))
+	}
+	return "indranet"
+}
+
+// commandWords are the names of the commands on the path, without arguments.
+func commandWords(ctx *kong.Context) string {
+	var words []string
+	for _, step := range ctx.Path {
+		if step.Command != nil {
+			words = append(words, step.Command.Name)
+		}
+	}
+	return strings.Join(words, " ")
+}
