@@ -54,14 +54,17 @@ cut_client() {
 # wait_for WHAT PID FILE PATTERN: waits until the file, which the process writes,
 # holds a line of the pattern. The process may end before.
 wait_for() {
-	if grep -qE -- "$4" < <(timeout "$seconds" tail -n +1 -s 0.1 -f --pid="$2" "$3" 2>/dev/null); then
+	if (
+		set +o pipefail # grep ends tail, which is no failure
+		timeout "$seconds" tail -n +1 -s 0.1 -f --pid="$2" "$3" | grep -qE -- "$4"
+	); then
 		return 0
 	fi
 	echo "--- $1 printed:" >&2
 	cat "$3" >&2
-	if [ "$3" != "$work/server.log" ]; then
+	if [ "$3" != "$server_log" ]; then
 		echo "--- the server printed:" >&2
-		cat "$work/server.log" >&2
+		cat "$server_log" >&2
 	fi
 	fail "$1: no line matched $4"
 }
@@ -76,7 +79,8 @@ run_client() {
 	done
 	shift
 	log="$work/$name.log"
-	"$@" >"$log" 2>&1 </dev/null &
+	: >"$log" # tail wants it to be there
+	"$@" >>"$log" 2>&1 </dev/null &
 	pid=$!
 	pids+=("$pid")
 	for pattern in "${patterns[@]}"; do
@@ -105,10 +109,12 @@ done
 if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
 	fail "something listens on 127.0.0.1:$port already"
 fi
-"$binary" dev --data "$work/data" --http 127.0.0.1:0 --nats 127.0.0.1:0 >"$work/server.log" 2>&1 </dev/null &
+server_log="$work/server.log"
+: >"$server_log"
+"$binary" dev --data "$work/data" --http 127.0.0.1:0 --nats 127.0.0.1:0 >>"$server_log" 2>&1 </dev/null &
 server=$!
 pids+=("$server")
-wait_for "indranet dev" "$server" "$work/server.log" 'http://[0-9.]+:[0-9]+'
+wait_for "indranet dev" "$server" "$server_log" 'http://[0-9.]+:[0-9]+'
 
 run_client Python '^Event: adapter\.activated - .*llamaindex' -- \
 	/usr/bin/python3 -u "$work/client.py"
