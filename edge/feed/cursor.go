@@ -37,11 +37,9 @@ type Cursor struct {
 	generation uint64
 
 	// frames are what is left of the page that is handed out, which reaches up to
-	// through; fresh is true before the first of them, half is when the next page
-	// is asked for.
+	// through; fresh is true before the first of them.
 	frames  []wire.Frame
 	fresh   bool
-	half    int
 	through uint64
 	// next is the page behind it, once it has come.
 	next *Page
@@ -49,6 +47,9 @@ type Cursor struct {
 	// asked for before a Restart.
 	asked  bool
 	serial uint64
+	// bytes bounds the next page: small at first, so that the first events come
+	// soon and a slow reader holds little, and twice as much with every page.
+	bytes int
 	// lost says why the cursor can't go on.
 	lost Page
 
@@ -125,7 +126,7 @@ func (c *Cursor) turn() bool {
 			c.lost = page
 			return false
 		}
-		c.frames, c.through, c.fresh, c.half = page.Frames, page.Through, true, len(page.Frames)
+		c.frames, c.through, c.fresh = page.Frames, page.Through, true
 	}
 	return true
 }
@@ -156,28 +157,41 @@ func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers
 	return append(dst, frame.Head, frame.Body)
 }
 
-// Wants reports whether a page of the log must be read for the cursor now, after
-// which position: because it is Behind, or will be when the rest of its page is
-// sent. The caller passes both results to Feed.Fetch and Take.
-func (c *Cursor) Wants() (after, serial uint64, ok bool) {
-	if c.asked || c.next != nil || c.lost.Reason != "" || c.feed.durable == nil || len(c.frames) > c.half {
-		return 0, 0, false
+// Want is a page of the log that a cursor needs.
+type Want struct {
+	after  uint64
+	bytes  int
+	serial uint64
+}
+
+// firstPage bounds the first page of a cursor that reads the log, in bytes.
+const firstPage = 64 << 10
+
+// Wants reports whether a page of the log must be read for the cursor now: because
+// it is Behind, or will be when its page is sent. The caller passes what it wants
+// to Feed.Fetch, and the page with it to Take.
+func (c *Cursor) Wants() (want Want, ok bool) {
+	if c.asked || c.next != nil || c.lost.Reason != "" || c.feed.durable == nil {
+		return Want{}, false
 	}
-	after = max(c.pos, c.through)
+	after := max(c.pos, c.through)
 	c.feed.mu.RLock()
 	defer c.feed.mu.RUnlock()
 	if after >= c.feed.ring.base || c.generation != c.feed.generation {
-		return 0, 0, false
+		c.bytes = 0
+		return Want{}, false
 	}
+	c.bytes = min(max(2*c.bytes, firstPage), c.feed.set.cfg.PageBytes)
 	c.asked = true
 	c.serial++
-	return after, c.serial, true
+	return Want{after, c.bytes, c.serial}, true
 }
 
 // Take gives the cursor a page that Fetch delivered.
-func (c *Cursor) Take(serial uint64, p Page) {
-	if serial == c.serial && c.asked {
+func (c *Cursor) Take(want Want, p Page) {
+	if want.serial == c.serial && c.asked {
 		c.asked, c.next = false, &p
+		c.turn() // Where nothing is left in hand, the page behind this one is wanted now.
 	}
 }
 

@@ -183,9 +183,9 @@ func TestEpochChangeInTheMiddleOfAReplay(t *testing.T) {
 		}
 		r, _ := open(t, s, "adapter:a", wire.Since{Kind: wire.SinceStart})
 		page := make(chan Page, 1)
-		after, serial, _ := r.c.Wants()
-		r.feed.Fetch(after, func(p Page) { page <- p })
-		r.c.Take(serial, <-page)
+		want, _ := r.c.Wants()
+		r.feed.Fetch(want, func(p Page) { page <- p })
+		r.c.Take(want, <-page)
 		log.set(func(l *memory) { l.epoch, l.stored = "e2", nil })
 		log.act("a")
 		time.Sleep(5 * time.Second)
@@ -419,7 +419,7 @@ func TestAStormReadsTheLogOnce(t *testing.T) {
 		served := make(chan Page, 1000)
 		log.set(func(l *memory) { l.reads = 0 })
 		for i := range 1000 {
-			f.feed.Fetch(uint64(i%20), func(p Page) { served <- p })
+			f.feed.Fetch(Want{after: uint64(i % 20), bytes: firstPage}, func(p Page) { served <- p })
 		}
 		for range 1000 {
 			<-served

@@ -24,9 +24,9 @@ type Page struct {
 
 // fetch is one cursor that waits for a page.
 type fetch struct {
-	feed  *Feed
-	after uint64
-	done  func(Page)
+	feed *Feed
+	Want
+	done func(Page)
 }
 
 // reads is the queue of cursors that wait for the log.
@@ -43,26 +43,30 @@ type reads struct {
 }
 
 // next picks the cursor that waits longest and whose feed nobody reads for.
-func (r *reads) next() (fetch, bool) {
+// The read is as large as the largest that the feed's cursors want.
+func (r *reads) next() (first fetch, ok bool) {
 	for _, w := range r.waiting {
-		if !r.reading[w.feed] {
+		switch {
+		case !ok && !r.reading[w.feed]:
 			r.reading[w.feed] = true
-			return w, true
+			first, ok = w, true
+		case ok && w.feed == first.feed:
+			first.bytes = max(first.bytes, w.bytes)
 		}
 	}
-	return fetch{}, false
+	return first, ok
 }
 
-// Fetch reads what follows position after, and calls done from another goroutine.
+// Fetch reads what a cursor wants, and calls done from another goroutine.
 // Cursors of one feed that wait at the same time are served by one read where it
 // reaches them. done is not called any more once the set is closed.
-func (f *Feed) Fetch(after uint64, done func(Page)) {
+func (f *Feed) Fetch(want Want, done func(Page)) {
 	s := f.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads.mu.Lock()
 	defer s.reads.mu.Unlock()
-	s.reads.waiting = append(s.reads.waiting, fetch{f, after, done})
+	s.reads.waiting = append(s.reads.waiting, fetch{f, want, done})
 	if s.reads.workers < cap(s.reads.slots) && s.goWork(s.fetchAll) {
 		s.reads.workers++
 	}
@@ -84,7 +88,7 @@ func (s *Set) fetchAll() {
 		case <-s.ctx.Done():
 			return
 		}
-		page, ok := s.readPage(first.feed, first.after)
+		page, ok := s.readPage(first.feed, first.Want)
 		<-s.reads.slots
 		if !ok {
 			return
@@ -120,12 +124,12 @@ func (s *Set) serve(first fetch, page Page) {
 
 // readPage reads until it knows what the log holds after a position. It reports
 // whether the set still lives.
-func (s *Set) readPage(f *Feed, after uint64) (Page, bool) {
+func (s *Set) readPage(f *Feed, want Want) (Page, bool) {
 	for attempt := 0; ; attempt++ {
 		var page Page
 		known := false
 		err := s.call(func(ctx context.Context) (err error) {
-			page, known, err = s.tryPage(ctx, f, after, attempt >= leaderAfter)
+			page, known, err = s.tryPage(ctx, f, want, attempt >= leaderAfter)
 			return err
 		})
 		if err == nil && known {
@@ -141,7 +145,8 @@ func (s *Set) readPage(f *Feed, after uint64) (Page, bool) {
 }
 
 // tryPage makes one read. known is false where the answer may lack something.
-func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (page Page, known bool, err error) {
+func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (page Page, known bool, err error) {
+	after := want.after
 	f.mu.RLock()
 	generation, base := f.generation, f.ring.base
 	f.mu.RUnlock()
@@ -153,7 +158,7 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, after uint64, leader bool) (
 		channel = schema.Channel{}
 	}
 	e := encoder{feed: f, prev: after}
-	r, err := s.readAfter(ctx, channel, after, leader, e.add)
+	r, err := s.readAfter(ctx, channel, after, want.bytes, leader, e.add)
 	if err != nil {
 		return page, false, err
 	}
@@ -208,8 +213,8 @@ type reading struct {
 // brings. It begins at the position itself: a message there proves it. Otherwise
 // the leader is asked for the log's oldest position, after the read. What each is
 // given counts only where first and hole are not set.
-func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, leader bool, each func(Message)) (r reading, err error) {
-	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: s.cfg.PageBytes, Leader: leader}
+func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, bytes int, leader bool, each func(Message)) (r reading, err error) {
+	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: bytes, Leader: leader}
 	n, next := uint64(0), false
 	r.end = after
 	r.more, err = s.log.Read(ctx, q, func(m Message) {

@@ -271,11 +271,11 @@ func (r *reader) drain() {
 			r.note = append(r.note, string(reason))
 			r.c.Restart(first - 1)
 		}
-		if after, serial, ok := r.c.Wants(); ok {
+		if want, ok := r.c.Wants(); ok {
 			r.pages++
 			done := make(chan Page, 1)
-			r.feed.Fetch(after, func(p Page) { done <- p })
-			r.c.Take(serial, <-done)
+			r.feed.Fetch(want, func(p Page) { done <- p })
+			r.c.Take(want, <-done)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -54,13 +56,9 @@ func (s *Set) openAll() {
 // openBatch opens sources whose subscriptions have been made, in the order that
 // lets nothing slip through: the server has the subscription, then the log's
 // position is read, then the source opens at it.
-func (s *Set) openBatch(ctx context.Context, batch []*source) error {
-	if err := s.live.Flush(ctx); err != nil {
+func (s *Set) openBatch(parent context.Context, batch []*source) error {
+	if err := s.live.Flush(parent); err != nil {
 		return unavailable(err)
-	}
-	st, err := s.askState(ctx)
-	if err != nil {
-		return err
 	}
 	var channels []schema.Channel
 	for _, src := range batch {
@@ -68,18 +66,32 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 			channels = append(channels, src.key.channel)
 		}
 	}
+	var st State
 	var last map[schema.Channel]uint64
-	head := st.Last
+	var checked uint64
+	both, ctx := errgroup.WithContext(parent)
+	both.Go(func() (err error) {
+		st, err = s.askState(ctx)
+		return err
+	})
 	if len(channels) > 0 {
-		var checked uint64
-		if last, checked, err = s.log.Tails(ctx, channels, 0, 0); err != nil {
-			return unavailable(err)
-		}
-		if checked > 0 {
-			head = checked
-		} else if err := s.confirmUnused(ctx, channels); err != nil {
+		both.Go(func() (err error) {
+			if last, checked, err = s.log.Tails(ctx, channels, 0, 0); err != nil {
+				return unavailable(err)
+			}
+			return nil
+		})
+	}
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	head := checked
+	if checked == 0 {
+		// The leader's answer to State may be older than its answer to this.
+		if err := s.confirmUnused(parent, channels); err != nil {
 			return err
 		}
+		head = st.Last
 	}
 	if now, _ := s.Known(); now.Epoch != st.Epoch {
 		return errors.New("the epoch changed while opening")

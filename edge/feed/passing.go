@@ -26,6 +26,7 @@ type passed struct {
 	event, user string
 	at          time.Time
 	frame       wire.Frame
+	gone        bool // The user has left since.
 }
 
 // add remembers an event. An event without a user replaces nothing.
@@ -39,15 +40,17 @@ func (p *passing) add(event, user string, frame wire.Frame, now time.Time) {
 	if len(p.entries) >= p.maxEntries {
 		p.entries = slices.Delete(p.entries, 0, len(p.entries)-p.maxEntries+1)
 	}
-	p.entries = append(p.entries, passed{p.version, event, user, now, frame})
+	p.entries = append(p.entries, passed{version: p.version, event: event, user: user, at: now, frame: frame})
 }
 
-// forget drops what a user who left had done.
+// forget keeps what a user who left had done from newcomers. Who was there before
+// still gets it.
 func (p *passing) forget(user string) {
-	if user == "" {
-		return
+	for i := range p.entries {
+		if user != "" && p.entries[i].user == user {
+			p.entries[i].gone = true
+		}
 	}
-	p.entries = slices.DeleteFunc(p.entries, func(e passed) bool { return e.user == user })
 }
 
 // after appends the frames of events with a version above seen.
@@ -66,7 +69,7 @@ func (p *passing) after(dst []wire.Frame, seen uint64) []wire.Frame {
 // since: what a newcomer needs to see the room as it is.
 func (p *passing) present(dst []wire.Frame, since time.Time) []wire.Frame {
 	for _, e := range p.entries {
-		if e.user != "" && e.at.After(since) {
+		if e.user != "" && !e.gone && e.at.After(since) {
 			dst = append(dst, e.frame)
 		}
 	}

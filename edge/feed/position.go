@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
 )
@@ -54,10 +55,13 @@ func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
 		start.Pos = since.Seq
 		return start, nil
 	}
-	st, err := s.State(ctx)
-	if err != nil {
-		return Start{}, err
+	if since.Kind != wire.SinceStart || time.Since(s.askedAt()) > recent {
+		var err error
+		if st, err = s.State(ctx); err != nil {
+			return Start{}, err
+		}
 	}
+	var err error
 	start.Epoch, start.First = st.Epoch, st.First
 	switch since.Kind {
 	case wire.SinceStart:
@@ -80,6 +84,10 @@ func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
 	}
 	return f.bound(start), nil
 }
+
+// recent is how old what is known of the log may be for a subscriber that starts
+// at its oldest event: what is trimmed meanwhile is said by name anyway.
+const recent = 100 * time.Millisecond
 
 // holds reports whether the ring alone can serve the position.
 func (f *Feed) holds(since wire.Since, st State) bool {

@@ -124,7 +124,7 @@ func FuzzMerge(f *testing.F) {
 
 func TestPassingConflatesPerUserAndEvent(t *testing.T) {
 	now := time.Now()
-	p := passing{maxEntries: 3}
+	p := passing{maxEntries: 4}
 	for _, e := range []struct{ event, user, id string }{
 		{"cursor.moved", "u1", "a"}, {"cursor.moved", "u2", "b"}, {"cursor.moved", "u1", "c"}, {"selection.changed", "u1", "d"},
 	} {
@@ -146,7 +146,13 @@ func TestPassingConflatesPerUserAndEvent(t *testing.T) {
 	if got := ids(p.present(nil, now.Add(-time.Second))); got != "b" {
 		t.Errorf("present: %q, want b", got)
 	}
+	if got := ids(p.after(nil, 0)); got != "bcd" {
+		t.Errorf("who was there before gets %q, want bcd", got)
+	}
 	p.add("hot_reload.triggered", "", wire.NewFrame("r", 0, 0, []byte("h")), now)
+	if got := ids(p.after(nil, 4)); got != "h" {
+		t.Errorf("after version 4: %q, want h", got)
+	}
 	if got := ids(p.present(nil, now.Add(-time.Second))); got != "b" {
 		t.Errorf("an event without a user is shown to newcomers: %q", got)
 	}

@@ -66,7 +66,7 @@ func (s *Set) repairOne(src *source) bool {
 		var r reading
 		var list []Message
 		err := s.call(func(ctx context.Context) (err error) {
-			r, err = s.readAfter(ctx, src.key.channel, head, leader, func(m Message) { list = append(list, m) })
+			r, err = s.readAfter(ctx, src.key.channel, head, s.cfg.PageBytes, leader, func(m Message) { list = append(list, m) })
 			return err
 		})
 		switch {

@@ -43,6 +43,13 @@ func (s *Set) Known() (st State, ok bool) {
 	return s.state.known, s.state.loaded
 }
 
+// askedAt is when the leader answered last.
+func (s *Set) askedAt() time.Time {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.state.asked
+}
+
 // State asks the leader, together with everybody who asks meanwhile. The error
 // matches ErrUnavailable.
 func (s *Set) State(ctx context.Context) (State, error) {

@@ -155,10 +155,11 @@ func (s *Session) mark(sub *subscription) {
 }
 
 // take gives a subscription the page it waits for.
-func (s *Session) take(sub *subscription, serial uint64, page feed.Page) {
+func (s *Session) take(sub *subscription, want feed.Want, page feed.Page) {
 	s.mu.Lock()
 	if !sub.closed {
-		sub.cursor.Take(serial, page)
+		sub.cursor.Take(want, page)
+		sub.fetch()
 	}
 	s.mu.Unlock()
 	s.mark(sub)

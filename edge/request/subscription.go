@@ -68,10 +68,16 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 		dst, passed = sub.cursor.Passing(dst)
 		events += passed
 	}
-	if after, serial, ok := sub.cursor.Wants(); ok {
-		sub.feed.Fetch(after, func(page feed.Page) { sub.session.take(sub, serial, page) })
-	}
+	sub.fetch()
 	return dst, events, more
+}
+
+// fetch asks for the page that the cursor wants, if it does. The caller holds
+// Session.mu.
+func (sub *subscription) fetch() {
+	if want, ok := sub.cursor.Wants(); ok {
+		sub.feed.Fetch(want, func(page feed.Page) { sub.session.take(sub, want, page) })
+	}
 }
 
 // reset starts the subscription anew at the oldest position and says why.
