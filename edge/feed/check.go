@@ -7,6 +7,9 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
+// grace is how long a live message may be on its way after the log showed it.
+const grace = 50 * time.Millisecond
+
 // maxUnused bounds the questions to the leader of one check.
 const maxUnused = 64
 
@@ -19,18 +22,24 @@ func (s *Set) check(due []*source) {
 		return err
 	})
 	var channels []*source
+	ahead := map[*source]uint64{}
 	for _, src := range due {
 		if !src.whole() {
 			channels = append(channels, src)
-		} else if err == nil {
-			src.exists(st.Last)
+		} else if err == nil && st.Last > src.head.Load() {
+			ahead[src] = st.Last
 		}
 	}
 	for len(channels) > 0 && err == nil {
 		n := min(len(channels), maxChunk)
 		chunk := channels[:n]
 		channels = channels[n:]
-		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, chunk, st) })
+		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, chunk, st, ahead) })
+	}
+	if len(ahead) > 0 && s.wait(grace) {
+		for src, seq := range ahead {
+			src.exists(seq)
+		}
 	}
 	if err != nil {
 		s.logger.Debug("a comparison with the log did not happen", "service", s.service, "error", err)
@@ -42,7 +51,7 @@ func (s *Set) check(due []*source) {
 	}
 }
 
-func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State) error {
+func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead map[*source]uint64) error {
 	since := chunk[0].head.Load()
 	channels := make([]schema.Channel, len(chunk))
 	for i, src := range chunk {
@@ -55,9 +64,8 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State) error {
 	}
 	for i, src := range chunk {
 		switch {
-		case last[src.key.channel] > 0:
-			src.exists(last[src.key.channel])
-			fallthrough
+		case last[src.key.channel] > src.head.Load():
+			ahead[src] = last[src.key.channel]
 		case checked > 0:
 			src.advance(since, checked)
 		case i < maxUnused:
@@ -76,7 +84,8 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State) error {
 	return nil
 }
 
-// exists notes what a comparison found: the source has an event at seq.
+// exists notes what a comparison found: the source has an event at seq, and it did
+// not come by itself.
 func (s *source) exists(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -294,6 +294,11 @@ func (s *Set) call(work func(ctx context.Context) error) error {
 func (s *Set) pause(n int) bool {
 	d := min(5*time.Millisecond<<min(n, 8), time.Second)
 	d += time.Duration(rand.Int64N(int64(d)/2 + 1))
+	return s.wait(d)
+}
+
+// wait waits, and reports whether the set still lives.
+func (s *Set) wait(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

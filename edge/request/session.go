@@ -55,7 +55,7 @@ type Session struct {
 	paused       bool // The engine was told to stop reading.
 	closed       bool
 	events       uint64
-	position     uint64 // The last one told without a room.
+	position     uint64 // The last one told by Tick.
 	positionAt   time.Time
 }
 
@@ -73,8 +73,7 @@ func (s *Session) Receive(payload []byte) bool {
 	case refusal != nil:
 		s.refuse(r, refusal)
 	case r.Name == wire.Ping:
-		s.position = max(s.position, s.known())
-		s.answer(wire.Pong(time.Now(), s.position))
+		s.answer(wire.Pong(time.Now(), s.known()))
 	default:
 		s.pending = append(s.pending, r)
 		s.pendingBytes += len(r.Data)

@@ -17,6 +17,7 @@ type Shard struct {
 	grownMu sync.Mutex
 	grown   []*feed.Feed
 	marked  map[*feed.Feed]bool
+	telling []*feed.Feed // The other half of grown, owned by tell.
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -49,26 +50,30 @@ func (s *Shard) Grew(f *feed.Feed) {
 
 // Run tells subscriptions of news until ctx ends.
 func (s *Shard) Run(ctx context.Context) {
-	var feeds []*feed.Feed
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.token:
+			s.tell()
 		}
-		s.grownMu.Lock()
-		feeds, s.grown = s.grown, feeds[:0]
-		clear(s.marked)
-		s.grownMu.Unlock()
-		s.mu.Lock()
-		for _, f := range feeds {
-			for _, sub := range s.lists[f] {
-				sub.session.mark(sub)
-			}
-		}
-		s.mu.Unlock()
-		clear(feeds)
 	}
+}
+
+// tell walks the lists of the feeds that grew since the last time.
+func (s *Shard) tell() {
+	s.grownMu.Lock()
+	s.telling, s.grown = s.grown, s.telling[:0]
+	clear(s.marked)
+	s.grownMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.telling {
+		for _, sub := range s.lists[f] {
+			sub.session.mark(sub)
+		}
+	}
+	clear(s.telling)
 }
 
 // add puts a subscription on the list of its feed.
