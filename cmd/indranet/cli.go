@@ -34,11 +34,6 @@ type commands struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
-// usageError is a mistake in the command line that only shows when the command runs.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // run parses the arguments, runs the command and returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
 	exited := -1
@@ -61,16 +56,11 @@ func run(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.err, "indranet: %v\nRun '%s --help' for how to.\n", err, selected(err))
 		return exitUsage
 	}
-	err = parsed.Run()
-	if err == nil {
-		return 0
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintf(std.err, "indranet: %v\n", err)
+		return exitFailed
 	}
-	fmt.Fprintf(std.err, "indranet: %v\n", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		return exitUsage
-	}
-	return exitFailed
+	return 0
 }
 
 // selected is the command that the arguments had named when they went wrong.

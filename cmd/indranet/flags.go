@@ -98,7 +98,7 @@ type position struct {
 }
 
 // sinceHelp explains every form of a position.
-const sinceHelp = "start, now, a position N, last:N, an RFC 3339 time, or the JSON of the protocol."
+const sinceHelp = "start, now, a position N, last:N, an RFC 3339 time, or the JSON of the protocol"
 
 // UnmarshalText reads any of the forms.
 func (p *position) UnmarshalText(text []byte) error {
@@ -128,7 +128,7 @@ func (p *position) parse() error {
 	since, err := wire.ParseSince(p.json)
 	var refusal *wire.Error
 	if errors.As(err, &refusal) {
-		return errors.New(refusal.Message)
+		return errors.New(strings.TrimPrefix(refusal.Message, "since: "))
 	}
 	p.Since = since
 	return err

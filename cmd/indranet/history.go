@@ -12,7 +12,7 @@ import (
 
 type historyCmd struct {
 	channelArgs
-	Since  *position `placeholder:"WHERE" help:"Where to begin: ${since} Default: the newest ones."`
+	Since  *position `placeholder:"WHERE" help:"Where to begin: ${since}. Default: the newest ones."`
 	Epoch  string    `placeholder:"EPOCH" help:"The incarnation of the log that the position belongs to."`
 	Limit  int       `default:"100" help:"At most so many events, 1 to 1000."`
 	Before uint64    `placeholder:"SEQ" help:"Only events before this position."`

@@ -12,7 +12,7 @@ import (
 
 type tailCmd struct {
 	channelArgs
-	Since position `default:"now" placeholder:"WHERE" help:"Where to begin: ${since}"`
+	Since position `default:"now" placeholder:"WHERE" help:"Where to begin: ${since}."`
 	Epoch string   `placeholder:"EPOCH" help:"The incarnation of the log that the position belongs to, from a receipt or an ack."`
 	JSON  bool     `name:"json" help:"Print whole messages of the protocol."`
 	Count int      `placeholder:"N" help:"End after N events."`
