@@ -33,7 +33,6 @@ type Edge struct {
 	servers   map[schema.Service]*request.Server
 	listeners map[schema.Service]net.Listener
 	shared    net.Listener
-	https     []*http.Server
 	wg        sync.WaitGroup
 
 	// undo ends what Start began, last first. Guarded by mu.

@@ -197,7 +197,7 @@ func (p *player) read(wait time.Duration) string {
 		p.t.Fatal(err)
 	}
 	for {
-		frame, err := ws.ReadFrame(p)
+		frame, err := readFrame(p)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return ""

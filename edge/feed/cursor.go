@@ -11,14 +11,14 @@ import (
 type Place uint8
 
 const (
-	// AtHead: everything that the feed knows has been handed out. The feed's
+	// AtHead means that everything that the feed knows has been handed out. The feed's
 	// sinks are told when there is more.
 	AtHead Place = iota
-	// Ready: the budget was used up; call Next again.
+	// Ready means that the budget was used up; call Next again.
 	Ready
-	// Behind: what comes next must be read from the log; see Wants.
+	// Behind means that what comes next must be read from the log; see Wants.
 	Behind
-	// Lost: the cursor can't go on, see Why. Call Restart with what the client is
+	// Lost means that the cursor can't go on, see Why. Call Restart with what the client is
 	// told.
 	Lost
 )

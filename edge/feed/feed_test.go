@@ -12,6 +12,9 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
+// later returns when that much of the fake time has passed.
+func later(d time.Duration) { <-time.After(d) }
+
 func after(seq uint64) wire.Since { return wire.Since{Kind: wire.SinceSeq, Seq: seq} }
 
 func TestReplayMeetsLiveWithoutHoleOrRepetition(t *testing.T) {
@@ -59,7 +62,7 @@ func TestLostLastMessageIsFoundByTheTailCheck(t *testing.T) {
 				log.act("a")
 				s := newSet(t, log)
 				r, _ := open(t, s, room, wire.Since{})
-				time.Sleep(time.Minute) // Quiet: the early checks are over.
+				later(time.Minute) // Quiet: the early checks are over.
 				log.set(func(l *memory) { l.lossy = true })
 				seq := log.act("a")
 				before := time.Now()
@@ -110,7 +113,7 @@ func TestALaggingReplicaIsNotBelieved(t *testing.T) {
 				want = append(want, log.act("a"))
 				log.set(func(l *memory) { l.lossy = false })
 				want = append(want, log.act("a"))
-				time.Sleep(5 * time.Second)
+				later(5 * time.Second)
 				r.want(0, want...)
 				if s.Stats.Stale.Load() == 0 {
 					t.Error("no stale read was noticed")
@@ -161,7 +164,7 @@ func TestEpochChangeStartsEverybodyAnew(t *testing.T) {
 				log.set(func(l *memory) { l.epoch, l.stored = "e2", nil })
 				log.act("a")
 				log.act("a")
-				time.Sleep(5 * time.Second)
+				later(5 * time.Second)
 				r.want(0, 1, 2)
 				if fmt.Sprint(r.note) != "[epoch_changed]" {
 					t.Errorf("told %v", r.note)
@@ -188,7 +191,7 @@ func TestEpochChangeInTheMiddleOfAReplay(t *testing.T) {
 		r.c.Take(want, <-page)
 		log.set(func(l *memory) { l.epoch, l.stored = "e2", nil })
 		log.act("a")
-		time.Sleep(5 * time.Second)
+		later(5 * time.Second)
 		r.drain()
 		if fmt.Sprint(r.note) != "[epoch_changed]" || r.got[len(r.got)-1] != 1 {
 			t.Errorf("told %v, got %v", r.note, r.got)
@@ -206,7 +209,7 @@ func TestAShorterLogUnderTheSameEpochIsNotServed(t *testing.T) {
 		}
 		r.want(0, 1, 2, 3, 4, 5)
 		log.set(func(l *memory) { l.stored = l.stored[:2] })
-		time.Sleep(15 * time.Second)
+		later(15 * time.Second)
 		if s.Serving() {
 			t.Fatal("the log is still believed")
 		}
@@ -214,7 +217,7 @@ func TestAShorterLogUnderTheSameEpochIsNotServed(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		log.set(func(l *memory) { l.epoch = "e2" })
-		time.Sleep(15 * time.Second)
+		later(15 * time.Second)
 		if !s.Serving() {
 			t.Error("a new epoch does not lift the fence")
 		}
@@ -272,7 +275,7 @@ func TestTrimmedWhileRepairingIsSaidByName(t *testing.T) {
 			log.act("a")
 		}
 		log.trim(3)
-		time.Sleep(10 * time.Second)
+		later(10 * time.Second)
 		r.want(3, 4, 5)
 		if fmt.Sprint(r.note) != "[position_expired]" {
 			t.Errorf("told %v", r.note)
@@ -307,7 +310,7 @@ func TestQuietChannelsResume(t *testing.T) {
 		for range 50 {
 			log.act("b")
 		}
-		time.Sleep(10 * time.Second)
+		later(10 * time.Second)
 		for _, r := range []*reader{used, never, view} {
 			r.drain()
 			if r.c.Known() != 51 {
@@ -335,10 +338,10 @@ func TestPositionOfAFresherEdgeIsNotRefused(t *testing.T) {
 		if start.Reason != "" {
 			t.Fatalf("refused: %s", start.Reason)
 		}
-		time.Sleep(5 * time.Second)
+		later(5 * time.Second)
 		r.want(seq)
 		next := log.act("a")
-		time.Sleep(5 * time.Second)
+		later(5 * time.Second)
 		r.want(seq, next)
 	})
 }
@@ -353,7 +356,7 @@ func TestFormsOfSince(t *testing.T) {
 			a = append(a, log.act("a"))
 			times = append(times, time.Now())
 			log.act("b")
-			time.Sleep(time.Second)
+			later(time.Second)
 		}
 		for _, room := range []string{"adapter:a", "quiet"} {
 			for _, c := range []struct {
@@ -461,14 +464,12 @@ func TestFeedLingersThenCloses(t *testing.T) {
 		log := newMemory()
 		s := newSet(t, log)
 		r, _ := open(t, s, "adapter:a", wire.Since{})
-		r.feed.mu.Lock()
-		r.feed.mu.Unlock()
 		r.feed.Release()
-		time.Sleep(20 * time.Second)
+		later(20 * time.Second)
 		if s.Stats.Feeds.Load() != 1 {
 			t.Error("the feed did not linger")
 		}
-		time.Sleep(20 * time.Second)
+		later(20 * time.Second)
 		if s.Stats.Feeds.Load() != 0 || len(log.watches) != 0 {
 			t.Errorf("%d feeds, %d watches", s.Stats.Feeds.Load(), len(log.watches))
 		}

@@ -98,17 +98,17 @@ func (l *memory) Tails(_ context.Context, channels []schema.Channel, since, upTo
 		return nil, 0, errAway
 	}
 	last := map[schema.Channel]uint64{}
-	any := false
+	used := false
 	for _, m := range l.seen(false) {
 		if upTo > 0 && m.Seq > upTo || !slices.Contains(channels, m.Channel) {
 			continue
 		}
-		any = true
+		used = true
 		if m.Seq > since {
 			last[m.Channel] = m.Seq
 		}
 	}
-	if !any {
+	if !used {
 		return nil, 0, nil
 	}
 	checked := l.first + uint64(len(l.seen(false))) - 1

@@ -229,13 +229,13 @@ func (s *Session) collectMarks() {
 // subscription that it believes to be caught up, 0 for none. The caller holds s.mu.
 func (s *Session) known() uint64 {
 	var least uint64
-	any := false
+	found := false
 	for _, sub := range s.subs {
 		if !sub.caughtUp || !sub.feed.Target().Durable {
 			continue
 		}
-		if pos := sub.cursor.Known(); !any || pos < least {
-			least, any = pos, true
+		if pos := sub.cursor.Known(); !found || pos < least {
+			least, found = pos, true
 		}
 	}
 	return least

@@ -182,10 +182,7 @@ func parseSelection(channel, since json.RawMessage) Selection {
 	if s.Channel, s.Name, s.Err = ParseChannel(channel); s.Err != nil {
 		return s
 	}
-	var err error
-	if s.Since, err = ParseSince(since); err != nil {
-		s.Err = err.(*Error)
-	}
+	s.Since, s.Err = ParseSince(since)
 	return s
 }
 
@@ -254,11 +251,9 @@ func ParseHistory(data json.RawMessage) (h HistoryRequest, refusal *Error) {
 			return h, Errorf(InvalidRequest, "before must be a whole number from 1 to %d", uint64(MaxSeq))
 		}
 	}
-	since, err := ParseSince(fields.Since)
-	if err != nil {
-		return h, err.(*Error)
+	if h.Since, refusal = ParseSince(fields.Since); refusal != nil {
+		return h, refusal
 	}
-	h.Since = since
 	if len(fields.Since) == 0 || string(fields.Since) == "null" {
 		h.Since = Since{Kind: SinceLast, Last: h.Limit}
 	}

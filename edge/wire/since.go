@@ -44,8 +44,8 @@ type Since struct {
 }
 
 // ParseSince reads the JSON of since. Absent (nil) or null means SinceNow. The
-// error is an *Error of code INVALID_REQUEST that says which forms there are.
-func ParseSince(raw json.RawMessage) (Since, error) {
+// refusal has the code INVALID_REQUEST and says which forms there are.
+func ParseSince(raw json.RawMessage) (Since, *Error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
 		return Since{}, nil
@@ -68,7 +68,7 @@ func ParseSince(raw json.RawMessage) (Since, error) {
 	return Since{}, Errorf(InvalidRequest, `since: must be "start", "now" or an object with seq, last or time`)
 }
 
-func parseSinceObject(raw []byte) (Since, error) {
+func parseSinceObject(raw []byte) (Since, *Error) {
 	var fields struct {
 		Seq   json.RawMessage `json:"seq"`
 		Epoch json.RawMessage `json:"epoch"`
@@ -115,7 +115,7 @@ func whole(raw json.RawMessage) (uint64, bool) {
 	return n, err == nil && n <= MaxSeq
 }
 
-func sinceSeq(number, epoch, id json.RawMessage) (Since, error) {
+func sinceSeq(number, epoch, id json.RawMessage) (Since, *Error) {
 	since := Since{Kind: SinceSeq}
 	var ok bool
 	if since.Seq, ok = whole(number); !ok {

@@ -81,7 +81,7 @@ func TestSinceForms(t *testing.T) {
 		`{"last":0}`, `{"last":100001}`, `{"last":1,"seq":1}`, `{"time":"yesterday"}`, `{"time":5}`, `{"time":"0001-01-01T00:00:00Z"}`,
 		`{"seq":1,"epoch":5}`, `{"seq":1,"id":5}`, `{"epoch":"e"}`, `true`,
 	} {
-		if got, err := ParseSince(json.RawMessage(in)); err == nil || err.(*Error).Code != InvalidRequest {
+		if got, err := ParseSince(json.RawMessage(in)); err == nil || err.Code != InvalidRequest {
 			t.Errorf("%s: %+v, %v", in, got, err)
 		}
 	}
