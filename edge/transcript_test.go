@@ -35,7 +35,9 @@ var update = flag.Bool("update", false, "rewrite the server sections of the tran
 // TestTranscripts plays testdata/protocol/*.txtar. Each fixes one rule of the
 // protocol, which its comment states. Sections are played in order:
 //
+//	-- edge --              first of all: "max_connections N"
 //	-- connect SERVICE --   a new connection replaces the one before
+//	-- beside SERVICE --    a new connection; the one before stays, unheard
 //	-- client --            one frame a line; "binary TEXT" sends a binary frame,
 //	                        "raw HEX" bytes as they are, "drop" cuts the connection
 //	-- server --            what the server then sends, one frame a line, with
@@ -80,6 +82,11 @@ func play(t *testing.T, file string) {
 	srv := natstest.Start(t, natstest.Streams(schema.Services()...))
 	p := &player{t: t, srv: srv, store: newStore(t, srv), epoch: map[string]string{}}
 	p.edge = edgeOn(t, srv, func(c *edge.Config) {
+		if first := archive.Files[0]; first.Name == "edge" {
+			if _, err := fmt.Sscanf(string(first.Data), "max_connections %d", &c.Conn.MaxConnections); err != nil {
+				t.Fatal(err)
+			}
+		}
 		c.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20}
 		c.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second}
 	})
@@ -93,7 +100,15 @@ func play(t *testing.T, file string) {
 		name, argument, _ := strings.Cut(section.Name, " ")
 		lines := strings.Split(strings.TrimRight(string(section.Data), "\n"), "\n")
 		switch name {
+		case "edge":
 		case "connect":
+			if p.conn != nil {
+				_ = p.conn.Close()
+			}
+			p.connect(argument)
+		case "beside":
+			before := p.conn
+			defer func() { _ = before.Close() }()
 			p.connect(argument)
 		case "client":
 			for _, line := range lines {
@@ -126,9 +141,6 @@ func play(t *testing.T, file string) {
 
 func (p *player) connect(service string) {
 	p.t.Helper()
-	if p.conn != nil {
-		_ = p.conn.Close()
-	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	nc, rd, _, err := ws.Dial(ctx, "ws://"+p.edge.HTTPAddr().String()+"/ws/"+service)
