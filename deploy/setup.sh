@@ -43,8 +43,8 @@ look() {
 	missing=
 	# The Go module proxy and the npm registry speak TLS.
 	need ca-certificates test -s "$certificates"
-	[ "$what" = test ] || return 0
 	need make command -v make
+	[ "$what" = test ] || return 0
 	# The race detector is linked through cgo.
 	need "gcc libc6-dev" compiles_c
 	need shellcheck command -v shellcheck
