@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -67,11 +66,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) (err error) {
 		level = slog.LevelDebug
 	}
 	logger := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level}))
-	dir, err := filepath.Abs(c.Data)
-	if err != nil {
-		return err
-	}
-	inside, err := startNATS(dir, c.NATS, logger)
+	inside, err := startNATS(c.Data, c.NATS, logger)
 	if err != nil {
 		return err
 	}
@@ -81,7 +76,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) (err error) {
 		return fmt.Errorf("connecting to the NATS inside: %w", err)
 	}
 	defer nc.Close()
-	if err := c.ensureStreams(ctx, nc, dir); err != nil {
+	if err := c.ensureStreams(ctx, nc); err != nil {
 		return err
 	}
 	e, err := edge.New(c.edgeConfig(inside.URL), logger)
@@ -101,7 +96,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	defer pub.Close()
-	c.printReady(std.out, e, inside.URL, dir)
+	c.printReady(std.out, e, inside.URL)
 	if c.Demo {
 		demo.Run(ctx, pub, rand.Uint64(), logger)
 	}
@@ -111,7 +106,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) (err error) {
 
 // ensureStreams creates what is missing with the bounds of a development machine and
 // leaves the bounds of what is there, unless it is told otherwise.
-func (c *devCmd) ensureStreams(ctx context.Context, nc *nats.Conn, dir string) error {
+func (c *devCmd) ensureStreams(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
 	defer cancel()
 	found, err := publisher.Diff(ctx, nc, publisher.StreamConfig{}, schema.Services()...)
@@ -127,7 +122,7 @@ func (c *devCmd) ensureStreams(ctx context.Context, nc *nats.Conn, dir string) e
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.ErrorCode(server.JSStorageResourcesExceededErr) {
 		return fmt.Errorf("too little room on the disk of %s for seven streams of %s: set a smaller --max-bytes or another --data: %w",
-			dir, max(c.MaxBytes, devMaxBytes), api)
+			c.Data, max(c.MaxBytes, devMaxBytes), api)
 	}
 	return err
 }
@@ -160,7 +155,7 @@ func busy(err error) error {
 
 // printReady prints where everything is, in one write, so that whoever reads it has
 // all of it.
-func (c *devCmd) printReady(out io.Writer, e *edge.Edge, natsURL, dir string) {
+func (c *devCmd) printReady(out io.Writer, e *edge.Edge, natsURL string) {
 	host := reachable(e.HTTPAddr())
 	text := fmt.Sprintf("page   http://%s/\nnats   %s\nws     ws://%s/ws/{service}\n", host, natsURL, host)
 	if c.ServicePorts {
@@ -168,5 +163,5 @@ func (c *devCmd) printReady(out io.Writer, e *edge.Edge, natsURL, dir string) {
 			text += fmt.Sprintf("ws     ws://%s  %s\n", e.Addr(service), service)
 		}
 	}
-	fmt.Fprintf(out, "%sdata   %s\n", text, dir)
+	fmt.Fprintf(out, "%sdata   %s\n", text, c.Data)
 }

@@ -191,7 +191,7 @@ func TestEveryServiceIsServedOnThePortThatIsPrinted(t *testing.T) {
 		}
 	}()
 	var ready strings.Builder
-	cmd.printReady(&ready, e, d.nats, "/data")
+	cmd.printReady(&ready, e, d.nats)
 	lines := strings.Split(ready.String(), "\n")
 	for i, service := range schema.Services() {
 		fields := strings.Fields(lines[3+i])

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -53,10 +54,14 @@ func startNATS(dir, addr string, logger *slog.Logger) (*embedded, error) {
 	}
 	e.nats.SetLoggerV2(logs, false, false, false)
 	e.nats.Start()
-	if !e.nats.ReadyForConnections(startTimeout) {
+	if why := logs.fatal.Load(); why != nil || !e.nats.ReadyForConnections(startTimeout) {
 		e.Stop()
-		return nil, fmt.Errorf("NATS does not start on %s: %s", dir, logs.fatal)
+		if why == nil {
+			return nil, fmt.Errorf("NATS does not start on %s within %s", dir, startTimeout)
+		}
+		return nil, fmt.Errorf("NATS does not start on %s: %s", dir, *why)
 	}
+	logs.fatal.Store(new("started")) // What comes from now on is for the log.
 	bound, ok := e.nats.Addr().(*net.TCPAddr)
 	if !ok {
 		e.Stop()
@@ -111,8 +116,8 @@ func reachable(addr net.Addr) string {
 // debug.
 type natsLogger struct {
 	logger *slog.Logger
-	// fatal is the reason for which the server gave up.
-	fatal string
+	// fatal is the reason for which the server did not start.
+	fatal atomic.Pointer[string]
 }
 
 var _ server.Logger = (*natsLogger)(nil)
@@ -132,7 +137,9 @@ func (l *natsLogger) Errorf(format string, v ...any) {
 	l.logger.Error("nats", "says", fmt.Sprintf(format, v...))
 }
 
-// Fatalf is called by the goroutine that started the server, which returns then.
+// Fatalf is called where the server gives up. The first reason is for who starts it.
 func (l *natsLogger) Fatalf(format string, v ...any) {
-	l.fatal = fmt.Sprintf(format, v...)
+	if why := fmt.Sprintf(format, v...); !l.fatal.CompareAndSwap(nil, &why) {
+		l.Errorf("%s", why)
+	}
 }

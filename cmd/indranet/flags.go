@@ -125,13 +125,12 @@ func (p *position) parse() error {
 	if !json.Valid(p.json) {
 		return errors.New("is none of " + sinceHelp)
 	}
-	since, err := wire.ParseSince(p.json)
-	var refusal *wire.Error
-	if errors.As(err, &refusal) {
+	since, refusal := wire.ParseSince(p.json)
+	if refusal != nil {
 		return errors.New(strings.TrimPrefix(refusal.Message, "since: "))
 	}
 	p.Since = since
-	return err
+	return nil
 }
 
 // within says which incarnation of the log the position belongs to.

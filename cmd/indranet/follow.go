@@ -100,6 +100,9 @@ type reader struct {
 }
 
 func (r *reader) run(ctx context.Context) error {
+	// What is still being read when this returns is for nobody.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for {
 		buffers, _, place := r.cursor.Next(nil, slice)
 		if place == feed.AtHead {

@@ -76,7 +76,8 @@ func (c *publishCmd) Run(ctx context.Context, std stdio) error {
 // parse says where a payload is not JSON before it asks the catalogue.
 func (c *publishCmd) parse(payload []byte) (schema.Event, error) {
 	var syntax *json.SyntaxError
-	if err := json.Unmarshal(payload, new(json.RawMessage)); errors.As(err, &syntax) {
+	err := json.Unmarshal(payload, new(json.RawMessage))
+	if len(payload) <= schema.MaxPayload && errors.As(err, &syntax) {
 		return nil, fmt.Errorf("the payload is not JSON at %s: %w", place(payload, syntax.Offset), syntax)
 	}
 	return catalogue.Default().Parse(c.Service.Service, c.Event, payload)
