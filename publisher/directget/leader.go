@@ -38,6 +38,8 @@ type Info struct {
 	Replicas int
 	// DedupWindow is how long the stream remembers message ids.
 	DedupWindow time.Duration
+	// AtomicBatches says that the stream takes atomic batches.
+	AtomicBatches bool
 	// Leader is the name of the server that leads the stream, "" outside a cluster
 	// and while there is none.
 	Leader string
@@ -107,6 +109,7 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 			Metadata   map[string]string `json:"metadata"`
 			Replicas   int               `json:"num_replicas"`
 			Duplicates time.Duration     `json:"duplicate_window"`
+			Atomic     bool              `json:"allow_atomic"`
 		} `json:"config"`
 		State struct {
 			Messages  uint64    `json:"messages"`
@@ -131,7 +134,7 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 		FirstTime: answer.State.FirstTime, LastTime: answer.State.LastTime,
 		Messages: answer.State.Messages, Bytes: answer.State.Bytes,
 		Created: answer.Created, Metadata: answer.Config.Metadata,
-		Replicas: answer.Config.Replicas, DedupWindow: answer.Config.Duplicates,
+		Replicas: answer.Config.Replicas, DedupWindow: answer.Config.Duplicates, AtomicBatches: answer.Config.Atomic,
 		Leader: answer.Cluster.Leader,
 	}, nil
 }
