@@ -268,6 +268,33 @@ func TestInterruptedTail(t *testing.T) {
 	}
 }
 
+// TestWhatTheLogNoLongerHoldsIsSaid fills a small stream until its front is gone.
+func TestWhatTheLogNoLongerHoldsIsSaid(t *testing.T) {
+	d := testDev(t, "--data", t.TempDir(), "--service-ports=false", "--demo=false", "--max-bytes=64KiB")
+	event := `{"adapter_id":"a","version":"1","repo":"` + strings.Repeat("x", 8000) + `"}`
+	for range 20 {
+		output(t, "publish", "dhruva", "adapter.activated", event, "--nats", d.nats)
+	}
+	first := parse(t, output(t, "history", "dhruva", "adapter:a", "--since=start", "--json", "--nats", d.nats))[0].Seq
+	if first < 10 {
+		t.Fatalf("the log begins at %d", first)
+	}
+	for _, args := range [][]string{
+		{"tail", "--count=1", "--nats", d.nats}, {"tail", "--count=1", "--url", d.ws}, {"history", "--nats", d.nats},
+	} {
+		var out, problems strings.Builder
+		args = append(args, "dhruva", "adapter:a", "--since=3", "--json")
+		if code := run(t.Context(), args, stdio{nil, &out, &problems}); code != 0 {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		want := "(position_expired): the log no longer holds everything after the position; what follows begins after position " +
+			strconv.FormatUint(first-1, 10)
+		if !strings.Contains(problems.String(), want) || parse(t, out.String())[0].Seq != first {
+			t.Errorf("%v: %s\n%s", args, &problems, &out)
+		}
+	}
+}
+
 // TestTailLosesNothingWhileEverythingIsReplaced follows through an edge whose process
 // is replaced, NATS with it, and wants every event once.
 func TestTailLosesNothingWhileEverythingIsReplaced(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"slices"
 	"testing"
 
@@ -53,6 +54,19 @@ func TestPageSuggestsEveryChannelOfTheCatalogue(t *testing.T) {
 	}
 	if !bytes.Equal(have, want.Bytes()) {
 		t.Errorf("%s is not what the catalogue says; run go test ./cmd/indranet -update", file)
+	}
+}
+
+// TestFollowerOfThePage runs the tests of the page's client, which need Node.
+func TestFollowerOfThePage(t *testing.T) {
+	for _, file := range []string{"testdata/follower.test.mjs", "../../edge/web/static/follower.js"} {
+		// The test cache remembers what was looked at.
+		if _, err := os.Stat(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if printed, err := exec.CommandContext(t.Context(), "node", "--test", "testdata/follower.test.mjs").CombinedOutput(); err != nil {
+		t.Errorf("%v (run deploy/setup.sh if node is missing)\n%s", err, printed)
 	}
 }
 
