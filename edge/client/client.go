@@ -26,25 +26,19 @@ import (
 )
 
 const (
-	dialTimeout               = 10 * time.Second // for connecting and the handshake
 	silence                   = 50 * time.Second // an edge sends a ping every 20 s
 	backoffFirst, backoffMost = 200 * time.Millisecond, 10 * time.Second
 )
 
-// ErrRefused says that the edge refused for good: asking again would be answered the
-// same. The error's text has the edge's words.
+// ErrRefused says that the edge refused for good. The error has the edge's words.
 var ErrRefused = errors.New("client: refused")
 
 // Config says what to follow.
 type Config struct {
-	// URL is where the edge serves the service: ws://host/ws/dhruva, or wss://…
-	URL string
-	// Service must be the one that the edge serves there, Channel one of its channels
-	// or views.
-	Service schema.Service
-	Channel string
-	// Since is where to begin, in any form of the protocol. Nil means now.
-	Since json.RawMessage
+	URL     string          // where the edge serves the service: ws://host/ws/dhruva, or wss://…
+	Service schema.Service  // must be the one that the edge serves there
+	Channel string          // a channel or view of it
+	Since   json.RawMessage // where to begin, in any form of the protocol; nil means now
 }
 
 // Handler takes what comes. It is called by Follow's goroutine alone, in order.
@@ -99,27 +93,25 @@ type follower struct {
 
 // message is what the client reads of a frame.
 type message struct {
-	Type      string          `json:"type"`
-	Event     string          `json:"event"`
-	Seq       uint64          `json:"seq"`
-	Prev      uint64          `json:"prev"`
-	ErrorCode wire.Code       `json:"error_code"`
-	ErrorText string          `json:"error_message"`
-	Data      json.RawMessage `json:"data"` // A place, but for the service's events.
+	Type, Event string
+	Seq, Prev   uint64
+	ErrorCode   wire.Code       `json:"error_code"`
+	ErrorText   string          `json:"error_message"`
+	Data        json.RawMessage // A place, but for the service's events.
 }
 
 // place is the data of acks, of the response to subscribe, and of welcome.
 type place struct {
-	Service   schema.Service `json:"service"`
-	Epoch     string         `json:"epoch"`
-	Seq       *uint64        `json:"seq"`
-	Recovered *bool          `json:"recovered"`
-	Reason    wire.Reason    `json:"reason"`
+	Service   schema.Service
+	Epoch     string
+	Seq       *uint64
+	Recovered *bool
+	Reason    wire.Reason
 }
 
 // session is the life of one connection.
 func (f *follower) session(ctx context.Context) error {
-	dialer := ws.Dialer{Timeout: dialTimeout}
+	dialer := ws.Dialer{Timeout: 10 * time.Second}
 	nc, buffered, _, err := dialer.Dial(ctx, f.cfg.URL)
 	if err != nil {
 		return err
@@ -127,10 +119,9 @@ func (f *follower) session(ctx context.Context) error {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })()
 	f.welcomed, f.caughtUp = true, false
-	if err := f.subscribe(nc); err != nil {
-		return err
+	if err = f.subscribe(nc); err == nil {
+		err = f.read(ctx, nc, buffered)
 	}
-	err = f.read(ctx, nc, buffered)
 	// To say goodbye is polite, not necessary: the connection may be gone.
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = ws.WriteFrame(nc, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))
@@ -144,10 +135,10 @@ func (f *follower) subscribe(nc net.Conn) error {
 		data["since"] = map[string]any{"seq": f.seq, "epoch": f.epoch}
 	}
 	request, err := json.Marshal(map[string]any{"type": "request", "event": wire.Subscribe, "id": "1", "data": data})
-	if err != nil {
-		return err
+	if err == nil {
+		err = wsutil.WriteClientText(nc, request)
 	}
-	return wsutil.WriteClientText(nc, request)
+	return err
 }
 
 func (f *follower) read(ctx context.Context, nc net.Conn, buffered *bufio.Reader) error {
@@ -187,11 +178,9 @@ func (f *follower) take(text []byte) error {
 	if m.Type == "event" && f.subscribed {
 		return f.event(m, text)
 	}
-	var at place
-	if len(m.Data) > 0 {
-		if err := json.Unmarshal(m.Data, &at); err != nil {
-			return fmt.Errorf("not a message of the protocol: %w", err)
-		}
+	at := place{}
+	if err := json.Unmarshal(m.Data, &at); len(m.Data) > 0 && err != nil {
+		return fmt.Errorf("not a message of the protocol: %w", err)
 	}
 	switch m.Type + " " + m.Event {
 	case "error subscribe":
@@ -204,9 +193,9 @@ func (f *follower) take(text []byte) error {
 		f.subscribed, f.caughtUp = true, false
 		if f.positioned = at.Seq != nil; f.positioned {
 			f.epoch, f.seq = at.Epoch, *at.Seq
-			if at.Recovered != nil && !*at.Recovered {
-				f.handler.Lost(at.Reason, f.seq)
-			}
+		}
+		if at.Recovered != nil && !*at.Recovered {
+			f.handler.Lost(at.Reason, f.seq)
 		}
 	case "ack caught_up", "ack position":
 		f.caughtUp = f.caughtUp || m.Event == "caught_up"
