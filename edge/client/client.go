@@ -169,7 +169,6 @@ func (f *follower) read(ctx context.Context, nc net.Conn, buffered *bufio.Reader
 	}
 }
 
-// take handles one message.
 func (f *follower) take(text []byte) error {
 	var m message
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -218,7 +217,7 @@ func (f *follower) event(m message, text []byte) error {
 	return f.handled
 }
 
-// Codes after which another attempt would end the same, or need not.
+// Another attempt after finalCloses would end the same, after passingErrors it need not.
 var (
 	finalCloses = []conn.Code{
 		conn.CloseProtocol, conn.CloseInvalidUTF8, conn.ClosePolicy, conn.CloseTooBig,
@@ -227,7 +226,6 @@ var (
 	passingErrors = []wire.Code{wire.Unavailable, wire.Timeout, wire.RateLimitExceeded, wire.InternalError}
 )
 
-// refused reports whether another attempt would end the same.
 func refused(err error) bool {
 	var status ws.StatusError
 	var closed wsutil.ClosedError
