@@ -78,7 +78,11 @@ func (e *Edge) start() (err error) {
 		}
 		e.onStop(func(context.Context) { _ = e.shared.Close() })
 	}
-	for service, addr := range e.cfg.Services {
+	for _, service := range schema.Services() { // In order: the first taken port is named.
+		addr := e.cfg.Services[service]
+		if addr == "" {
+			continue
+		}
 		l, err := listen(service, addr)
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ type tap struct {
 	t       testing.TB
 	conn    Conn
 	receive func(payload []byte) bool // nil keeps the message
-	tick    func(now time.Time)
+	tick    atomic.Pointer[func(time.Time)]
 
 	receiving, filling, ticking, ended atomic.Int32
 	opened                             chan struct{}
@@ -85,8 +85,8 @@ func (h *tap) Fill(dst net.Buffers, budget int) net.Buffers {
 
 func (h *tap) Tick(now time.Time) {
 	defer h.enter(&h.ticking, "Tick")()
-	if h.tick != nil {
-		h.tick(now)
+	if tick := h.tick.Load(); tick != nil {
+		(*tick)(now)
 	}
 }
 

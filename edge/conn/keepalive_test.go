@@ -182,7 +182,8 @@ func TestEchoToAPeerThatTakesNothingIsBounded(t *testing.T) {
 func TestHandlersAreTickedEverySecondUntilClose(t *testing.T) {
 	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
 		ticks := make(chan time.Time, 100)
-		h.tick = func(now time.Time) { ticks <- now }
+		tick := func(now time.Time) { ticks <- now }
+		h.tick.Store(&tick)
 		pass(10*time.Second + time.Second/2)
 		if n := len(ticks); n < 9 || n > 11 {
 			t.Errorf("%d ticks in 10 s", n)
@@ -201,12 +202,13 @@ func TestHandlersAreTickedEverySecondUntilClose(t *testing.T) {
 func TestProcessThatStoodStillDoesNotBlameItsPeers(t *testing.T) {
 	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
 		var once bool
-		h.tick = func(time.Time) {
+		tick := func(time.Time) {
 			if !once {
 				once = true
 				pass(time.Hour) // as if the process had been stopped
 			}
 		}
+		h.tick.Store(&tick)
 		c.wantFrame(ws.OpPing, "")
 		c.write(masked(ws.OpPong, true, ""))
 		c.wantFrame(ws.OpPing, "")

@@ -197,7 +197,7 @@ func TestParserStaysBroken(t *testing.T) {
 
 // oracle reads complete frames with gobwas' reader and joins them the plain way.
 // It is false if the input ends within a frame.
-func oracle(input []byte) (events []string, err error, complete bool) {
+func oracle(input []byte) (events []string, complete bool, err error) {
 	r := bytes.NewReader(input)
 	var message []byte
 	fragmented := false
@@ -205,22 +205,22 @@ func oracle(input []byte) (events []string, err error, complete bool) {
 		before := r.Len()
 		h, err := ws.ReadHeader(r)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return events, nil, before == 0
+			return events, before == 0, nil
 		}
 		state := ws.StateServerSide
 		if fragmented {
 			state = state.Set(ws.StateFragmented)
 		}
 		if err != nil || ws.CheckHeader(h, state) != nil {
-			return events, errOpcode, true
+			return events, true, errOpcode
 		}
 		if h.OpCode.IsData() && h.Length > int64(testLimit-len(message)) {
-			return events, errTooBig, true
+			return events, true, errTooBig
 		}
 		payload := make([]byte, min(h.Length, int64(r.Len())))
 		_, _ = io.ReadFull(r, payload)
 		if int64(len(payload)) < h.Length {
-			return events, nil, false
+			return events, false, nil
 		}
 		ws.Cipher(payload, h.Mask, 0)
 		switch h.OpCode {
@@ -230,20 +230,20 @@ func oracle(input []byte) (events []string, err error, complete bool) {
 			events = append(events, "pong "+string(payload))
 		case ws.OpClose:
 			if len(payload) == 0 {
-				return append(events, "close 1005 "), nil, true
+				return append(events, "close 1005 "), true, nil
 			}
 			if len(payload) == 1 || !Code(binary.BigEndian.Uint16(payload)).Sendable() {
-				return events, errCloseCode, true
+				return events, true, errCloseCode
 			}
 			if !utf8.Valid(payload[2:]) {
-				return events, errText, true
+				return events, true, errText
 			}
-			return append(events, fmt.Sprintf("close %d %s", binary.BigEndian.Uint16(payload), payload[2:])), nil, true
+			return append(events, fmt.Sprintf("close %d %s", binary.BigEndian.Uint16(payload), payload[2:])), true, nil
 		default:
 			message = append(message, payload...)
 			fragmented = !h.Fin
 			if !extendable(message, h.Fin) {
-				return events, errText, true
+				return events, true, errText
 			}
 			if h.Fin {
 				events = append(events, "message "+string(message))
@@ -287,7 +287,7 @@ func FuzzParser(f *testing.F) {
 			t.Errorf("whole %q, %v\ncut %q, %v", events, err, cutEvents, cutErr)
 		}
 
-		wantEvents, wantErr, complete := oracle(input)
+		wantEvents, complete, wantErr := oracle(input)
 		if !slices.Equal(events, wantEvents) {
 			t.Errorf("got %q, oracle %q", events, wantEvents)
 		}

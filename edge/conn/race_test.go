@@ -148,7 +148,9 @@ func TestPeersCodeIsEchoed(t *testing.T) {
 		c := connect(t, e, h)
 		c.write(closing(code, "why"), text("ignored"))
 		c.wantClose(code)
-		c.nc.(*net.TCPConn).CloseWrite()
+		if err := c.nc.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Error(err)
+		}
 		if why := h.wantClosed(code); why != (Reason{Code: code, Text: "why", ByPeer: true}) {
 			t.Errorf("reason %v", why)
 		}
@@ -189,20 +191,21 @@ func TestPauseHoldsMessagesBackUntilResume(t *testing.T) {
 func TestResumeDuringReceiveIsNotLost(t *testing.T) {
 	e := newEngine(t, Config{})
 	h := newTap(t)
+	const n = 5000
 	resume := make(chan struct{}, 1)
 	h.receive = func(p []byte) bool {
-		h.messages <- string(p)
 		resume <- struct{}{}
+		h.messages <- string(p)
 		return false
 	}
 	var wg sync.WaitGroup
 	c := connect(t, e, h)
 	wg.Go(func() {
-		for range resume {
+		for range n {
+			<-resume
 			h.conn.Resume() // races with the return of Receive
 		}
 	})
-	const n = 5000
 	wg.Go(func() {
 		for i := range n {
 			if _, err := c.nc.Write(text(fmt.Sprint(i))); err != nil {
@@ -213,7 +216,6 @@ func TestResumeDuringReceiveIsNotLost(t *testing.T) {
 	for i := range n {
 		h.wantMessage(fmt.Sprint(i))
 	}
-	close(resume)
 	wg.Wait()
 }
 

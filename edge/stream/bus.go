@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,9 +105,26 @@ func (b *Bus) connect(cfg Config, role string) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("stream: connect to %s: %w", cfg.URL, err)
+		return nil, fmt.Errorf("stream: connect to %s: %w", redacted(cfg.URL), err)
 	}
 	return nc, nil
+}
+
+// redacted is a list of URLs without passwords and tokens.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, text := range list {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil {
+			list[i] = "a URL that cannot be read"
+			continue
+		}
+		if u.User != nil {
+			u.User = url.User("redacted")
+		}
+		list[i] = u.String()
+	}
+	return strings.Join(list, ",")
 }
 
 // Close ends the connections and waits for the goroutine of the live path.
