@@ -207,8 +207,13 @@ func (b *Bus) watch(subject string, deliver func(*nats.Msg)) (*watch, error) {
 	return &watch{b, sub}, nil
 }
 
+// flushTimeout bounds a flush whose caller sets no other bound.
+const flushTimeout = 10 * time.Second
+
 // flush returns when the server has all subscriptions.
 func (b *Bus) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout) // nats.go wants a deadline.
+	defer cancel()
 	if err := b.live.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("stream: flush: %w", err)
 	}
