@@ -65,7 +65,6 @@ func (p *Publisher) findBatch(ctx context.Context, b *batch) (uint64, error) {
 func (p *Publisher) scan(ctx context.Context, stream string, req directget.Request, id string) (uint64, error) {
 	var found uint64
 	errFound := errors.New("found")
-	next := req.Seq
 	for {
 		end, err := p.read.Get(ctx, stream, req, func(m *directget.Message) error {
 			if directget.Last(m.Header, headerID) == id {
@@ -78,22 +77,19 @@ func (p *Publisher) scan(ctx context.Context, stream string, req directget.Reque
 			return found, nil
 		}
 		if end.LastSeq > 0 {
-			next = end.LastSeq + 1
-			req.Seq, req.StartTime = next, time.Time{}
+			req.Seq, req.StartTime = end.LastSeq+1, time.Time{}
 		}
-		switch {
-		case errors.Is(err, directget.ErrIncomplete) && end.LastSeq > 0:
-			continue
-		case err != nil:
+		if err != nil && (end.LastSeq == 0 || !errors.Is(err, directget.ErrIncomplete)) {
 			return 0, err
 		}
-		if end.None || end.NumPending == 0 {
+		if err == nil && (end.None || end.NumPending == 0) {
 			break
 		}
 	}
-	// A scan by time that found nothing has nothing to go on behind.
-	for next > 0 {
-		m, err := p.read.Leader(ctx, stream, directget.LeaderRequest{NextBySubj: req.NextBySubj, Seq: next})
+	for {
+		m, err := p.read.Leader(ctx, stream, directget.LeaderRequest{
+			NextBySubj: req.NextBySubj, Seq: req.Seq, StartTime: req.StartTime,
+		})
 		switch {
 		case errors.Is(err, directget.ErrNotFound):
 			return 0, nil
@@ -102,9 +98,8 @@ func (p *Publisher) scan(ctx context.Context, stream string, req directget.Reque
 		case directget.Last(m.Header, headerID) == id:
 			return m.Seq, nil
 		}
-		next = m.Seq + 1
+		req.Seq, req.StartTime = m.Seq+1, time.Time{}
 	}
-	return 0, nil
 }
 
 // matches checks that the stream has the events of b from seq on.

@@ -24,7 +24,8 @@
 //  5. Events of one channel are stored in the order of the calls that published
 //     them, also by PublishAsync and also when attempts are repeated: one event of a
 //     channel is on its way at a time, and the others wait behind it. WithUnordered
-//     gives this up for one event. Events of different channels are not ordered.
+//     gives this up for one event. An event that ended with ErrUnknownOutcome may come
+//     to stand behind later ones. Events of different channels are not ordered.
 //  6. Memory is bounded: PublishAsync waits while MaxPending events or
 //     MaxPendingBytes bytes are without an answer.
 //  7. PublishBatch stores all events of a batch, next to each other, or none.

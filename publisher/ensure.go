@@ -125,6 +125,9 @@ func eachStream(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services [
 	}
 	var report Report
 	for _, service := range services {
+		if service.Port() == 0 {
+			return report, fmt.Errorf("publisher: %w: %q", schema.ErrUnknownService, service)
+		}
 		one, err := ensure(ctx, js, cfg, service, apply)
 		if err != nil {
 			return report, err

@@ -21,17 +21,17 @@ var (
 // accepted.
 func (p *Publisher) accept(ctx context.Context, e *pending) error {
 	if ctx.Err() != nil {
-		return e.fail(ErrUnavailable, context.Cause(ctx))
+		return e.failed(ErrUnavailable, context.Cause(ctx))
 	}
 	l := p.logs[e.service]
 	p.mu.Lock()
 	for p.closed || !l.ready || p.full(e) {
 		if p.closed {
 			p.unlock()
-			return e.fail(ErrClosed, nil)
+			return e.failed(ErrClosed, nil)
 		}
 		if kind, cause := p.admit(ctx, e, l); kind != nil {
-			return e.fail(kind, cause)
+			return e.failed(kind, cause)
 		}
 		p.mu.Lock()
 	}
@@ -161,7 +161,7 @@ func (p *Publisher) launch(e *pending, now time.Time) {
 	case e.outstanding > 0 && elapsed(e.first, now) > e.log.window:
 		p.finish(e, e.failed(ErrUnknownOutcome, errors.Join(errTooOld, e.cause)))
 		return
-	case e.attempts > 0 && !now.Before(e.deadline):
+	case !now.Before(e.deadline):
 		p.expire(e)
 		return
 	case !e.log.ready:

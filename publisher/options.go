@@ -1,6 +1,8 @@
 package publisher
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/bodhisattva/indranet/schema"
@@ -49,7 +51,7 @@ func defaults() config {
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d <= 0 || d > DedupWindow-dedupMargin {
-			return invalid("WithTimeout is not within 0 and %s", DedupWindow-dedupMargin)
+			return fmt.Errorf("publisher: WithTimeout is not within 0 and %s", DedupWindow-dedupMargin)
 		}
 		c.timeout = d
 		return nil
@@ -62,7 +64,7 @@ func WithTimeout(d time.Duration) Option {
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d <= 0 {
-			return invalid("WithAttemptTimeout is not positive")
+			return errors.New("publisher: WithAttemptTimeout is not positive")
 		}
 		c.attempt = d
 		return nil
@@ -75,7 +77,7 @@ func WithAttemptTimeout(d time.Duration) Option {
 func WithMaxPending(events, bytes int) Option {
 	return func(c *config) error {
 		if events <= 0 || bytes <= 0 {
-			return invalid("WithMaxPending is not positive")
+			return errors.New("publisher: WithMaxPending is not positive")
 		}
 		c.maxPending, c.maxBytes = events, bytes
 		return nil
@@ -83,11 +85,13 @@ func WithMaxPending(events, bytes int) Option {
 }
 
 // WithDebounce sets how long hot_reload.triggered waits for another one to be merged
-// with. 0 sends each at once. Default: DefaultDebounce.
+// with: each one starts the time again, but the first of them waits at most ten times
+// as long. The merged event has the components of all and the file of the last. 0
+// sends each at once, as does any option of Publish. Default: DefaultDebounce.
 func WithDebounce(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {
-			return invalid("WithDebounce is negative")
+			return errors.New("publisher: WithDebounce is negative")
 		}
 		c.debounce = d
 		return nil
@@ -95,8 +99,9 @@ func WithDebounce(d time.Duration) Option {
 }
 
 // WithErrorHandler has f called for every event that failed after PublishAsync, or a
-// debounced Publish, had accepted it. f is called on goroutines of the publisher and
-// should return soon: acknowledgements wait meanwhile. The receipt has no Seq.
+// debounced Publish, had accepted it. f is called on whichever goroutine noticed, also
+// one that publishes, and should return soon: acknowledgements wait meanwhile. The
+// receipt has no Seq.
 func WithErrorHandler(f func(Receipt, error)) Option {
 	return func(c *config) error {
 		c.onError = f

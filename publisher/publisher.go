@@ -86,9 +86,10 @@ func New(nc *nats.Conn, opts ...Option) (*Publisher, error) {
 // ctx's. Where ctx has no deadline, WithTimeout sets one. The receipt names the event
 // also beside an error.
 //
-// hot_reload.triggered is debounced: see WithDebounce. Publish returns at once with
-// the receipt of the merged event that will be sent, the same for all that are merged
-// into it; that sending fails can only be told to WithErrorHandler's function.
+// hot_reload.triggered without options is debounced: see WithDebounce. Publish returns
+// at once with the receipt of the merged event that will be sent, the same for all that
+// are merged into it; that sending fails can only be told to WithErrorHandler's
+// function.
 func (p *Publisher) Publish(ctx context.Context, event schema.Event, opts ...PublishOption) (Receipt, error) {
 	settings := Settings(opts...)
 	e := newPending()

@@ -291,10 +291,11 @@ func TestLeaderAndInfo(t *testing.T) {
 		req  directget.LeaderRequest
 		want uint64
 	}{
-		"exact":      {directget.LeaderRequest{Seq: 2}, 2},
-		"last":       {directget.LeaderRequest{LastBySubj: a}, 3},
-		"next":       {directget.LeaderRequest{NextBySubj: a, Seq: 2}, 3},
-		"next first": {directget.LeaderRequest{NextBySubj: b}, 2},
+		"exact":            {directget.LeaderRequest{Seq: 2}, 2},
+		"last":             {directget.LeaderRequest{LastBySubj: a}, 3},
+		"next":             {directget.LeaderRequest{NextBySubj: a, Seq: 2}, 3},
+		"next first":       {directget.LeaderRequest{NextBySubj: b}, 2},
+		"next from a time": {directget.LeaderRequest{NextBySubj: b, StartTime: time.Now().Add(-time.Minute)}, 2},
 	} {
 		m, err := c.Leader(t.Context(), stream, test.req)
 		if err != nil || m.Seq != test.want || directget.Last(m.Header, "Nats-Msg-Id") == "" || m.Time.IsZero() {

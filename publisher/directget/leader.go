@@ -11,10 +11,12 @@ import (
 )
 
 // LeaderRequest names one message. Give either LastBySubj, or NextBySubj with an
-// optional Seq to start at, or Seq alone.
+// optional Seq or StartTime to start at, or Seq alone.
 type LeaderRequest struct {
 	// Seq is the exact sequence, or with NextBySubj the first one to consider.
 	Seq uint64
+	// StartTime, with NextBySubj, considers what was stored at or after it.
+	StartTime time.Time
 	// LastBySubj asks for the last message of a subject.
 	LastBySubj string
 	// NextBySubj asks for the first message of a subject at or behind Seq.
@@ -77,6 +79,9 @@ func (c *Client) Leader(ctx context.Context, stream string, req LeaderRequest) (
 		} `json:"message"`
 	}
 	w := wireRequest{Seq: req.Seq, LastBySubj: req.LastBySubj, NextBySubj: req.NextBySubj}
+	if !req.StartTime.IsZero() {
+		w.StartTime = &req.StartTime
+	}
 	if err := c.api(ctx, "$JS.API.STREAM.MSG.GET."+stream, w, &answer); err != nil {
 		return nil, err
 	}
