@@ -133,7 +133,8 @@ func quickAck(data []byte, stream string) (seq uint64, duplicate, ok bool) {
 		return 0, false, false
 	}
 	rest, found = bytes.CutPrefix(rest[len(stream)+1:], []byte(`,"seq":`))
-	if !found {
+	if !found || len(rest) == 0 || rest[0] == '0' {
+		// Position 0 is none, and no number of JSON begins so.
 		return 0, false, false
 	}
 	i := 0

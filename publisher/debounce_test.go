@@ -1,7 +1,8 @@
 package publisher
 
 import (
-	"fmt"
+	"encoding/json"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,106 +10,95 @@ import (
 	"github.com/bodhisattva/indranet/schema/fastblocks"
 )
 
-// reload is hot_reload.triggered as a message.
-func reload(t *testing.T, file string, components ...string) *message {
-	t.Helper()
-	m := &message{}
-	m.init()
-	settings := Settings()
-	if err := m.fill(fastblocks.HotReloadTriggered{FilePath: file, AffectedComponents: components}, &settings); err != nil {
-		t.Fatal(err)
-	}
-	return m
+// reloaded are the payloads that a debouncer sent, and when.
+type reloaded struct {
+	at      []time.Duration
+	events  []fastblocks.HotReloadTriggered
+	started time.Time
 }
 
-func TestDebounceMergesABurstIntoOneEvent(t *testing.T) {
+func (r *reloaded) send(m *message) {
+	var e fastblocks.HotReloadTriggered
+	if err := json.Unmarshal(m.Data, &e); err != nil {
+		panic(err)
+	}
+	r.at = append(r.at, time.Since(r.started))
+	r.events = append(r.events, e)
+}
+
+// reload hands one event to a debouncer.
+func reload(t *testing.T, d *debouncer, file string, components ...string) Receipt {
+	t.Helper()
+	var m message
+	m.init()
+	if err := m.fill(fastblocks.HotReloadTriggered{FilePath: file, AffectedComponents: components}, &PublishSettings{}); err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := d.add(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt
+}
+
+func pass(d time.Duration) { <-time.After(d) }
+
+func TestReloadsWithinAQuietTimeAreOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		type sent struct {
-			after   time.Duration
-			id      string
-			payload string
+		r := &reloaded{started: time.Now()}
+		d := newDebouncer(100*time.Millisecond, r.send)
+		one := reload(t, d, "a.css", "nav", "menu")
+		pass(60 * time.Millisecond)
+		two := reload(t, d, "b.css", "menu", "list")
+		pass(time.Second)
+		reload(t, d, "c.css", "nav")
+		pass(time.Second)
+		want := []fastblocks.HotReloadTriggered{
+			{FilePath: "b.css", AffectedComponents: []string{"nav", "menu", "list"}},
+			{FilePath: "c.css", AffectedComponents: []string{"nav"}},
 		}
-		var got []sent
-		start := time.Now()
-		d := newDebouncer(100*time.Millisecond, func(m *message) {
-			got = append(got, sent{time.Since(start), m.receipt.ID, string(m.Data)})
-		})
-		add := func(m *message) Receipt {
-			r, err := d.add(m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r
+		if !reflect.DeepEqual(r.events, want) {
+			t.Errorf("sent %+v, want %+v", r.events, want)
 		}
-		first := add(reload(t, "a.py", "x"))
-		time.Sleep(60 * time.Millisecond)
-		second := add(reload(t, "b.py", "y", "x"))
-		if first != second || first.Channel != "hot_reload" || first.ID == "" {
-			t.Errorf("receipts %+v and %+v", first, second)
+		if one.ID != two.ID || one.Seq != 0 {
+			t.Errorf("receipts %+v and %+v are of one event", one, two)
 		}
-		time.Sleep(99 * time.Millisecond)
-		synctest.Wait()
-		if len(got) != 0 {
-			t.Fatalf("sent too early: %+v", got)
-		}
-		time.Sleep(time.Millisecond)
-		synctest.Wait()
-		want := sent{160 * time.Millisecond, first.ID, `{"affected_components":["x","y"],"file_path":"b.py"}`}
-		if len(got) != 1 || got[0] != want {
-			t.Fatalf("got %+v, want %+v", got, want)
-		}
-
-		// A burst that does not end is cut after ten quiet times.
-		start, got = time.Now(), nil
-		for i := range 30 {
-			add(reload(t, "c.py", fmt.Sprint(i)))
-			time.Sleep(50 * time.Millisecond)
-		}
-		time.Sleep(time.Second)
-		if len(got) != 2 || got[0].after != time.Second {
-			t.Errorf("a long burst: %+v", got)
-		}
-
-		// What is held leaves at flush and at close, and nothing comes in after that.
-		got = nil
-		add(reload(t, "d.py"))
-		d.flush()
-		add(reload(t, "e.py"))
-		d.close()
-		if len(got) != 2 {
-			t.Errorf("flush and close: %+v", got)
-		}
-		if _, err := d.add(reload(t, "f.py")); err == nil {
-			t.Error("taken after close")
-		}
-		time.Sleep(time.Second)
-		if len(got) != 2 {
-			t.Errorf("after close: %+v", got)
+		if r.at[0] != 160*time.Millisecond {
+			t.Errorf("sent after %v", r.at[0])
 		}
 	})
 }
 
-func TestDebounceSendsWhatGrowsTooLarge(t *testing.T) {
+func TestReloadsThatNeverPauseAreSentAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sent := 0
-		d := newDebouncer(time.Second, func(*message) { sent++ })
-		names := func(prefix string) (list []string) {
-			for i := range 10_000 {
-				list = append(list, fmt.Sprintf("%s-component-%d", prefix, i))
-			}
-			return list
+		r := &reloaded{started: time.Now()}
+		d := newDebouncer(100*time.Millisecond, r.send)
+		for range 50 {
+			reload(t, d, "a.css", "nav")
+			pass(50 * time.Millisecond)
 		}
-		a, err := d.add(reload(t, "a.py", names("a")...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := d.add(reload(t, "b.py", names("b")...))
-		if err != nil || a.ID == b.ID || sent != 1 {
-			t.Errorf("%+v, %+v, %v, %d sent", a, b, err, sent)
+		if len(r.at) < 2 || r.at[0] > mostQuiets*100*time.Millisecond {
+			t.Errorf("sent at %v", r.at)
 		}
 		d.close()
-		if sent != 2 {
-			t.Errorf("%d sent", sent)
+		if n := len(r.at); n != 3 {
+			t.Errorf("%d events of 2.5 s", n)
+		}
+	})
+}
+
+func TestCloseSendsWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reloaded{started: time.Now()}
+		d := newDebouncer(100*time.Millisecond, r.send)
+		reload(t, d, "a.css", "nav")
+		d.close()
+		if len(r.events) != 1 {
+			t.Errorf("sent %+v", r.events)
+		}
+		pass(time.Second)
+		if len(r.events) != 1 {
+			t.Errorf("sent again: %+v", r.events)
 		}
 	})
 }

@@ -30,6 +30,8 @@ func TestAnswersMeanWhatTheServerMeans(t *testing.T) {
 		{`{"stream":"IND_Y","seq":22}`, answer{verdict: unclear}},
 		{`{"stream":"IND_XY","seq":22}`, answer{verdict: unclear}},
 		{`{"stream":"IND_X","seq":0}`, answer{verdict: unclear}},
+		{`{"stream":"IND_X","seq":022}`, answer{verdict: unclear}},
+		{`{"stream":"IND_X","seq":`, answer{verdict: unclear}},
 		{``, answer{verdict: unclear}},
 		{`no JSON`, answer{verdict: unclear}},
 		{failure(400, 10071, "wrong last sequence: 41"), answer{verdict: mismatch, actual: 41}},
@@ -61,7 +63,7 @@ func TestAnswersMeanWhatTheServerMeans(t *testing.T) {
 func FuzzQuickAck(f *testing.F) {
 	f.Add([]byte(`{"stream":"IND_X","seq":22}`))
 	f.Add([]byte(`{"stream":"IND_X","seq":18446744073709551615,"duplicate": true}`))
-	f.Add([]byte(`{"stream":"IND_X","seq":022}`))
+	f.Add([]byte(`{"stream":"IND_X","seq":22}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		seq, duplicate, ok := quickAck(data, "IND_X")
 		if !ok {

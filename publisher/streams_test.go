@@ -1,13 +1,12 @@
 package publisher_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/bodhisattva/indranet/publisher"
@@ -15,172 +14,106 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
-// config is the configuration of mahavishnu's stream.
-func config(t testing.TB, nc *nats.Conn) jetstream.StreamConfig {
-	t.Helper()
-	js, err := jetstream.New(nc)
+func TestEnsureStreamsCreatesOnceAndKeepsTheEpoch(t *testing.T) {
+	srv := natstest.Start(t)
+	nc := srv.Connect(t)
+	cfg := publisher.StreamConfig{MaxBytes: 1 << 20}
+	diff, err := publisher.Diff(t.Context(), nc, cfg, schema.Services()...)
+	if err != nil || !diff.Drift() || len(diff) != 7 || diff[0].Action != publisher.Missing {
+		t.Fatalf("%v, %v", diff, err)
+	}
+	first, err := publisher.EnsureStreams(t.Context(), nc, cfg, schema.Services()...)
+	if err != nil || first.Drift() {
+		t.Fatalf("%v, %v", first, err)
+	}
+	again, err := publisher.EnsureStreams(t.Context(), nc, cfg, schema.Services()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := js.Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.CachedInfo().Config
-}
-
-func ensure(t testing.TB, nc *nats.Conn, cfg publisher.StreamConfig, services ...schema.Service) publisher.Report {
-	t.Helper()
-	report, err := publisher.EnsureStreams(t.Context(), nc, cfg, services...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return report
-}
-
-func TestEnsureStreamsCreatesThemAsDesigned(t *testing.T) {
-	nc := natstest.Start(t).Connect(t)
-	report := ensure(t, nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Mahavishnu, schema.SessionBuddy)
-	if len(report) != 2 || report[0].Action != publisher.Created || report[1].Stream != "IND_SESSION_BUDDY" || report.Drift() {
-		t.Errorf("report %+v", report)
-	}
-	c := config(t, nc)
-	if c.Metadata[publisher.EpochKey] != report[0].Epoch || len(report[0].Epoch) != 16 || report[0].Epoch == report[1].Epoch {
-		t.Errorf("epochs %q %q", c.Metadata[publisher.EpochKey], report[1].Epoch)
-	}
-	if c.Subjects[0] != "ev.mahavishnu.>" || *c.RePublish != (jetstream.RePublish{Source: "ev.mahavishnu.>", Destination: "live.mahavishnu.>"}) ||
-		c.Storage != jetstream.FileStorage || c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardOld ||
-		c.Duplicates != 10*time.Minute || c.MaxAge != 30*24*time.Hour || c.MaxBytes != 1<<20 || c.Replicas != 1 ||
-		c.MaxMsgs != -1 || c.MaxMsgsPerSubject != -1 || !c.AllowDirect || !c.AllowAtomicPublish || !c.DenyDelete || !c.DenyPurge ||
-		c.AllowRollup || c.AllowMsgTTL || c.AllowMsgSchedules || c.AllowMsgCounter {
-		t.Errorf("config %+v", c)
-	}
-	again := ensure(t, nc, publisher.StreamConfig{}, schema.Mahavishnu)
-	if again[0].Action != publisher.Unchanged || again[0].Epoch != report[0].Epoch || config(t, nc).MaxBytes != 1<<20 {
-		t.Errorf("again %+v", again)
-	}
-}
-
-func TestEnsureStreamsCorrectsAndKeepsWhatIsTheOperators(t *testing.T) {
-	nc := natstest.Start(t).Connect(t)
-	plainStream(t, nc)
-	diff, err := publisher.Diff(t.Context(), nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Mahavishnu, schema.Dhruva)
-	if err != nil || diff[0].Action != publisher.Drifted || diff[1].Action != publisher.Missing || !diff.Drift() {
-		t.Errorf("diff %+v, %v", diff, err)
-	}
-	if c := config(t, nc); c.DenyPurge || c.Metadata[publisher.EpochKey] != "" {
-		t.Error("Diff has changed something")
-	}
-	report := ensure(t, nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Mahavishnu)
-	c := config(t, nc)
-	if report[0].Action != publisher.Updated || report.Drift() || c.MaxAge != time.Hour || c.Metadata["owner"] != "somebody" ||
-		c.Metadata[publisher.EpochKey] != report[0].Epoch || report[0].Epoch == "" {
-		t.Errorf("report %+v, config %+v", report, c)
-	}
-	text := report.String()
-	for _, line := range []string{
-		"IND_MAHAVISHNU     updated\n",
-		"  republish: none → ev.mahavishnu.> to live.mahavishnu.>\n",
-		"  max_bytes: -1 → 1048576\n",
-		"  duplicate_window: 2m0s → 10m0s\n",
-		"  deny_purge: false → true\n",
-		"  indranet_epoch: none → " + report[0].Epoch + "\n",
-	} {
-		if !strings.Contains(text, line) {
-			t.Errorf("%q is not in\n%s", line, text)
+	for i := range first {
+		if first[i].Action != publisher.Created || again[i].Action != publisher.Unchanged || first[i].Epoch == "" || first[i].Epoch != again[i].Epoch {
+			t.Errorf("first %+v, again %+v", first[i], again[i])
 		}
 	}
-	if strings.Contains(text, "max_age") {
-		t.Errorf("max_age is the operator's:\n%s", text)
-	}
 }
 
-func TestWhatCannotBeChangedIsReported(t *testing.T) {
-	nc := natstest.Start(t).Connect(t)
+func TestDriftIsNamedAndRepaired(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Dhruva))
+	nc := srv.Connect(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
-		Name: stream, Subjects: []string{"ev.mahavishnu.>"}, Storage: jetstream.MemoryStorage, AllowMsgTTL: true,
-	})
+	s, err := js.Stream(t.Context(), schema.Dhruva.Stream())
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := ensure(t, nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Mahavishnu)
-	text := report.String()
-	if !report.Drift() || report[0].Action != publisher.Updated ||
-		!strings.Contains(text, "storage: Memory → File (cannot be changed)") ||
-		!strings.Contains(text, "allow_msg_ttl: true → false (cannot be changed)") {
-		t.Errorf("report\n%s", text)
+	cfg := s.CachedInfo().Config
+	epoch := cfg.Metadata[publisher.EpochKey]
+	cfg.MaxMsgsPerSubject, cfg.AllowDirect = 5, false
+	cfg.Metadata["team"] = "data"
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
 	}
-	if c := config(t, nc); c.Storage != jetstream.MemoryStorage || !c.DenyDelete {
-		t.Errorf("config %+v", c)
+	diff, err := publisher.Diff(t.Context(), nc, publisher.StreamConfig{}, schema.Dhruva)
+	if err != nil || !diff.Drift() || !strings.Contains(diff.String(), "max_msgs_per_subject: 5 →") || !strings.Contains(diff.String(), "allow_direct: false → true") {
+		t.Fatalf("%v, %v", diff, err)
 	}
-	again := ensure(t, nc, publisher.StreamConfig{}, schema.Mahavishnu)
-	if again[0].Action != publisher.Drifted || !again.Drift() || len(again[0].Changes) != 2 {
-		t.Errorf("again %+v", again)
+	report, err := publisher.EnsureStreams(t.Context(), nc, publisher.StreamConfig{}, schema.Dhruva)
+	if err != nil || report.Drift() || report[0].Action != publisher.Updated || report[0].Epoch != epoch {
+		t.Fatalf("%v, %v", report, err)
+	}
+	if s, err = js.Stream(t.Context(), schema.Dhruva.Stream()); err != nil {
+		t.Fatal(err)
+	}
+	now := s.CachedInfo().Config
+	if !now.AllowDirect || now.MaxMsgsPerSubject != -1 || now.Metadata["team"] != "data" || now.MaxBytes != natstest.MaxBytes {
+		t.Errorf("the stream is %+v", now)
 	}
 }
 
-func TestEnsureStreamsFromManyAtOnceAgreesOnOneEpoch(t *testing.T) {
+func TestEnsureStreamsFromManyProcessesAtOnce(t *testing.T) {
 	srv := natstest.Start(t)
-	const callers = 8
-	epochs := make([]string, callers)
-	var all sync.WaitGroup
-	for i := range callers {
+	var mu sync.Mutex
+	epochs := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 8 {
 		nc := srv.Connect(t)
-		all.Go(func() {
-			report, err := publisher.EnsureStreams(t.Context(), nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Mahavishnu)
+		wg.Go(func() {
+			report, err := publisher.EnsureStreams(t.Context(), nc, publisher.StreamConfig{MaxBytes: 1 << 20}, schema.Dhruva)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			epochs[i] = report[0].Epoch
+			mu.Lock()
+			defer mu.Unlock()
+			epochs[report[0].Epoch] = true
 		})
 	}
-	all.Wait()
-	want := config(t, srv.Connect(t)).Metadata[publisher.EpochKey]
-	for i, epoch := range epochs {
-		if epoch != want || epoch == "" {
-			t.Errorf("caller %d has epoch %q, the stream %q", i, epoch, want)
-		}
+	wg.Wait()
+	if len(epochs) != 1 {
+		t.Errorf("%d epochs: %v", len(epochs), epochs)
 	}
 }
 
-func TestEnsureStreamsSaysWhatToChange(t *testing.T) {
-	nc := natstest.Start(t, natstest.Configure(func(o *server.Options) { o.JetStreamMaxStore = 100 << 20 })).Connect(t)
-	for _, test := range []struct {
-		name string
+func TestStreamErrorsSayWhatToChange(t *testing.T) {
+	srv := natstest.Start(t)
+	nc := srv.Connect(t)
+	for _, c := range []struct {
 		cfg  publisher.StreamConfig
 		says string
 	}{
-		{"no disk", publisher.StreamConfig{}, "lower StreamConfig.MaxBytes or raise the server's max_file_store"},
-		{"no cluster", publisher.StreamConfig{Replicas: 3, MaxBytes: 1 << 20}, "3 replicas need a cluster"},
-		{"too many replicas", publisher.StreamConfig{Replicas: 6}, "Replicas is not within 1 and 5"},
-		{"too young", publisher.StreamConfig{MaxAge: time.Minute}, "MaxAge is below 10m0s"},
-		{"negative", publisher.StreamConfig{MaxBytes: -1}, "MaxBytes is negative"},
+		{publisher.StreamConfig{Replicas: 6}, "Replicas"},
+		{publisher.StreamConfig{MaxAge: time.Minute}, "MaxAge"},
+		{publisher.StreamConfig{MaxBytes: -1}, "MaxBytes"},
+		{publisher.StreamConfig{MaxBytes: 1 << 60}, "MaxBytes"},
+		{publisher.StreamConfig{MaxBytes: 1 << 20, Replicas: 3}, "Replicas"},
 	} {
-		_, err := publisher.EnsureStreams(t.Context(), nc, test.cfg, schema.Mahavishnu)
-		if err == nil || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s: %v", test.name, err)
+		if _, err := publisher.EnsureStreams(t.Context(), nc, c.cfg, schema.Dhruva); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v, want it to name %s", c.cfg, err, c.says)
 		}
 	}
-	// The second stream does not fit any more: the report has the first.
-	report, err := publisher.EnsureStreams(t.Context(), nc, publisher.StreamConfig{MaxBytes: 60 << 20}, schema.Mahavishnu, schema.Dhruva)
-	if err == nil || len(report) != 1 || !strings.Contains(err.Error(), "IND_DHRUVA") {
-		t.Errorf("%+v, %v", report, err)
-	}
-}
-
-func TestStreamsOfAClusterHaveReplicas(t *testing.T) {
-	c := natstest.StartCluster(t, 3)
-	nc := c.Connect(t)
-	if report := ensure(t, nc, publisher.StreamConfig{Replicas: 1, MaxBytes: 1 << 20}, schema.Mahavishnu); report[0].Action != publisher.Created {
-		t.Errorf("%+v", report)
-	}
-	report := ensure(t, nc, publisher.StreamConfig{Replicas: 3}, schema.Mahavishnu)
-	if report[0].Action != publisher.Updated || config(t, nc).Replicas != 3 {
-		t.Errorf("%+v", report)
+	if _, err := publisher.EnsureStreams(t.Context(), nc, publisher.StreamConfig{}, "nobody"); !errors.Is(err, schema.ErrUnknownService) {
+		t.Errorf("an unknown service: %v", err)
 	}
 }
