@@ -121,6 +121,27 @@ func (b *batch) fill(events []schema.Event, settings PublishSettings) error {
 	return nil
 }
 
+// PrepareBatch checks and encodes a batch like PublishBatch, with the same errors, and
+// sends nothing.
+func PrepareBatch(events []schema.Event, opts ...PublishOption) ([]Prepared, error) {
+	settings := Settings(opts...)
+	var b batch
+	defer b.free()
+	if err := b.fill(events, settings); err != nil {
+		return nil, err
+	}
+	list := make([]Prepared, len(b.events))
+	for i, e := range b.events {
+		one := settings
+		one.ID = e.receipt.ID
+		if i > 0 {
+			one.ExpectedSeq = nil
+		}
+		list[i] = Prepared{Receipt: e.receipt, Event: e.event, Payload: e.Data, Settings: one}
+	}
+	return list, nil
+}
+
 func (b *batch) free() {
 	for _, e := range b.events {
 		e.free()

@@ -55,8 +55,8 @@ func (r *Recorder) Fail(errs ...error) {
 	r.fail = append(r.fail, errs...)
 }
 
-// Publish records an event. Its errors are ErrInvalid, ErrTooLarge, ErrConflict, ctx's,
-// and those of Fail.
+// Publish records an event. Its errors are ErrInvalid, ErrTooLarge, ErrConflict,
+// ErrIDTaken, ctx's, and those of Fail.
 func (r *Recorder) Publish(ctx context.Context, event schema.Event, opts ...publisher.PublishOption) (publisher.Receipt, error) {
 	prepared, err := publisher.Prepare(event, opts...)
 	if err != nil {
@@ -70,37 +70,39 @@ func (r *Recorder) Publish(ctx context.Context, event schema.Event, opts ...publ
 	return r.record(prepared, event)
 }
 
-// PublishAsync records an event at once.
+// PublishAsync records an event at once. A bad event is refused here, everything else
+// is told by the Ack.
 func (r *Recorder) PublishAsync(ctx context.Context, event schema.Event, opts ...publisher.PublishOption) (*publisher.Ack, error) {
+	if _, err := publisher.Prepare(event, opts...); err != nil {
+		return nil, err
+	}
 	receipt, err := r.Publish(ctx, event, opts...)
 	return publisher.Resolved(receipt, err), nil
 }
 
-// PublishBatch records all events or, when one is bad or a condition fails, none. They
-// must be durable events of one service. An option holds for each event alone.
+// PublishBatch records all events or, when one is bad, the condition fails, or an id
+// was seen, none. The batch of an id that was seen gets the receipts of then.
 func (r *Recorder) PublishBatch(ctx context.Context, events []schema.Event, opts ...publisher.PublishOption) ([]publisher.Receipt, error) {
-	list := make([]publisher.Prepared, len(events))
-	for i, event := range events {
-		prepared, err := publisher.Prepare(event, opts...)
-		if err != nil {
-			return nil, err
-		}
-		if prepared.Transient || prepared.Receipt.Service != events[0].EventService() {
-			return nil, schema.ErrInvalid
-		}
-		list[i] = prepared
+	list, err := publisher.PrepareBatch(events, opts...)
+	if err != nil {
+		return nil, err
+	}
+	receipts := make([]publisher.Receipt, len(list))
+	for i, prepared := range list {
+		receipts[i] = prepared.Receipt
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.failure(ctx); err != nil {
-		return nil, err
+		return receipts, err
 	}
-	receipts := make([]publisher.Receipt, len(events))
+	if known := r.known(list); known > 0 && known < len(list) {
+		return receipts, publisher.ErrIDTaken
+	}
 	for i, prepared := range list {
-		var err error
 		if receipts[i], err = r.record(prepared, events[i]); err != nil {
-			r.events = r.events[:len(r.events)-i]
-			return nil, err
+			// Only the first event has a condition, so nothing was recorded yet.
+			return receipts, err
 		}
 	}
 	return receipts, nil
@@ -127,6 +129,17 @@ func Of[T schema.Event](r *Recorder) []T {
 	return list
 }
 
+// known counts the events whose id was seen. The caller holds r.mu.
+func (r *Recorder) known(list []publisher.Prepared) int {
+	n := 0
+	for _, p := range list {
+		if _, seen := r.byID[key{p.Receipt.Service, p.Receipt.ID}]; seen {
+			n++
+		}
+	}
+	return n
+}
+
 // failure takes the next error of Fail. The caller holds r.mu.
 func (r *Recorder) failure(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -146,6 +159,9 @@ func (r *Recorder) record(p publisher.Prepared, event schema.Event) (publisher.R
 	if !p.Transient {
 		id, channel := key{receipt.Service, receipt.ID}, key{receipt.Service, receipt.Channel}
 		if first, seen := r.byID[id]; seen {
+			if first.Channel != receipt.Channel {
+				return receipt, publisher.ErrIDTaken
+			}
 			first.Duplicate = true
 			return first, nil
 		}

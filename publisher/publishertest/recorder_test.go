@@ -45,6 +45,9 @@ func TestRecorderAnswersLikeAPublisher(t *testing.T) {
 	if receipt, err := ack.Wait(ctx); err != nil || receipt.Seq != 3 {
 		t.Errorf("async: %+v, %v", receipt, err)
 	}
+	if _, err := r.PublishAsync(ctx, activated("")); !errors.Is(err, publisher.ErrInvalid) {
+		t.Errorf("async, invalid: %v", err)
+	}
 	if list := publishertest.Of[dhruva.AdapterActivated](&r); len(list) != 3 || list[2].AdapterID != "b" {
 		t.Errorf("recorded %+v", list)
 	}
@@ -83,6 +86,32 @@ func TestRecorderTakesBatchesWholeOrNotAtAll(t *testing.T) {
 		if _, err := r.PublishBatch(t.Context(), batch); !errors.Is(err, publisher.ErrInvalid) {
 			t.Errorf("%+v: %v", batch, err)
 		}
+	}
+	if n := len(r.Events()); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestRecordedBatchesHaveIDsLikeThoseOfAPublisher(t *testing.T) {
+	var r publishertest.Recorder
+	batch := []schema.Event{activated("a"), activated("b")}
+	id := publisher.WithID("outbox-7")
+	first, err := r.PublishBatch(t.Context(), batch, id, publisher.WithExpectedSeq(0))
+	if err != nil || first[0].ID != "outbox-7/1" || first[1].ID != "outbox-7/2" {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	again, err := r.PublishBatch(t.Context(), batch, id, publisher.WithExpectedSeq(0))
+	if err != nil || again[1].Seq != first[1].Seq || !again[0].Duplicate {
+		t.Errorf("again %+v, %v", again, err)
+	}
+	if _, err := r.PublishBatch(t.Context(), append(batch, activated("c")), id); !errors.Is(err, publisher.ErrIDTaken) {
+		t.Errorf("a longer batch: %v", err)
+	}
+	if _, err := r.PublishBatch(t.Context(), batch, publisher.WithExpectedSeq(0)); !errors.Is(err, publisher.ErrConflict) {
+		t.Errorf("a conflict: %v", err)
+	}
+	if _, err := r.Publish(t.Context(), activated("c"), publisher.WithID("outbox-7/1")); !errors.Is(err, publisher.ErrIDTaken) {
+		t.Errorf("a taken id: %v", err)
 	}
 	if n := len(r.Events()); n != 2 {
 		t.Errorf("%d events", n)
