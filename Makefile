@@ -69,7 +69,7 @@ fuzz-short: ## Fuzz every target for a moment
 
 scripts: $(ACTIONLINT) ## Check the shell scripts and the workflows
 	shellcheck $(SCRIPTS)
-	$(ACTIONLINT)
+	$(ACTIONLINT) .github/workflows/*.yml
 
 generate: ## Write the generated files anew
 	go generate ./...
