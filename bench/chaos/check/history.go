@@ -1,0 +1,91 @@
+package check
+
+import (
+	"hash/fnv"
+	"strings"
+	"time"
+)
+
+// Event is one acknowledged event. Times are since the start of the run.
+type Event struct {
+	Service string
+	// Channel is the home channel, for example "workflow:42".
+	Channel string
+	Epoch   string
+	Seq     uint64
+	// ID is Fingerprint of the event's id.
+	ID uint64
+	// Counter counts the events of the channel from 1, as its publisher does.
+	Counter uint64
+	// Sent is when the publisher first tried, Acked when it had the answer.
+	Sent, Acked time.Duration
+}
+
+// Fingerprint is a short stand-in for an event's id.
+func Fingerprint(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // It never fails.
+	return h.Sum64()
+}
+
+// Delivery is one durable event as a subscriber got it.
+type Delivery struct {
+	Seq, Prev uint64
+	// ID is Fingerprint of the id, Channel and Counter are what the payload says.
+	ID      uint64
+	Channel string
+	Counter uint64
+}
+
+// Kind says what a Note is.
+type Kind uint8
+
+// The kinds of notes.
+const (
+	// Subscribed is the ack of a subscribe.
+	Subscribed Kind = iota
+	// Told is a position: of a caught_up, a position ack or a pong.
+	Told
+	// Reset is an ack that the subscription starts anew.
+	Reset
+)
+
+// Note is anything but an event that a subscription was told.
+type Note struct {
+	Kind Kind
+	// Before is the number of deliveries that came before the note.
+	Before int
+	// At is when it came, since the start of the run.
+	At time.Duration
+	// Seq is the position that was told.
+	Seq uint64
+	// Epoch, Recovered and Reason are what the ack said.
+	Epoch     string
+	Recovered bool
+	Reason    string
+	// Resumed is true where the subscribe named a position: Asked.
+	Resumed bool
+	Asked   uint64
+}
+
+// History is everything that one subscription of one client saw, over all of its
+// connections.
+type History struct {
+	// Client names the client for people.
+	Client  string
+	Service string
+	// Channel is what was subscribed: a home channel, "{kind}:*" or "global".
+	Channel string
+	// Notes and Deliveries are in the order in which they came.
+	Notes      []Note
+	Deliveries []Delivery
+}
+
+// Selects reports whether a subscription to channel gets the events of home.
+func Selects(channel, home string) bool {
+	if channel == "global" || channel == home {
+		return true
+	}
+	kind, isView := strings.CutSuffix(channel, ":*")
+	return isView && strings.HasPrefix(home, kind+":")
+}
