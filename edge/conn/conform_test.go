@@ -176,6 +176,7 @@ func TestConnectionsAboveTheLimitAreToldToTryLater(t *testing.T) {
 	s := newServer(t, e, false, func(c Conn) Handler { return newTap(t).open(c) })
 	first, _ := dial(t, s)
 	dial(t, s)
+	eventually(t, "both are served", func() bool { return e.Len() == 2 })
 	for range 3 {
 		c, ctx := dial(t, s)
 		if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusTryAgainLater {

@@ -36,7 +36,8 @@ type engine struct {
 	serial   uint64  // of the last connection
 	taken    int     // connections that have not ended, started or not
 	links    []*link // started connections, each at its own slot
-	farewell *ending // what Shutdown says; nil before it
+	farewell *Reason // what Shutdown says; nil before it
+	cutoff   error   // why Shutdown waits no longer; nil until then
 	stopped  bool
 }
 
@@ -70,7 +71,15 @@ func (e *engine) Serve(nc net.Conn, buffered []byte, open func(Conn) Handler) er
 	tune(nc, &e.config)
 	l := newLink(e, nc, serial)
 	if err == nil {
+		opened := false
+		defer func() {
+			if !opened { // open panicked, which net/http survives
+				cut(nc)
+				e.forget(CloseInternal)
+			}
+		}()
 		l.handler = open(l)
+		opened = true
 	} else {
 		l.handler = silent{}
 		l.Close(CloseTryLater, "at capacity")
@@ -106,11 +115,23 @@ func (e *engine) enter(l *link) {
 	e.mu.Lock()
 	l.slot = len(e.links)
 	e.links = append(e.links, l)
-	farewell := e.farewell
+	farewell, cutoff := e.farewell, e.cutoff
 	e.mu.Unlock()
 	if farewell != nil { // Shutdown came while the handler was being made
-		l.Close(farewell.reason.Code, farewell.reason.Text)
+		l.Close(farewell.Code, farewell.Text)
 	}
+	if cutoff != nil {
+		l.end(true, Reason{Code: CloseAbnormal, Err: cutoff})
+	}
+}
+
+// forget gives back the place of a connection that was never started.
+func (e *engine) forget(code Code) {
+	e.stats.closed[code.index()].Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.taken--
+	e.settle()
 }
 
 // leave takes an ended connection out.
@@ -139,7 +160,7 @@ func (e *engine) settle() {
 func (e *engine) Shutdown(ctx context.Context, code Code, reason string) error {
 	e.mu.Lock()
 	if e.farewell == nil {
-		e.farewell = &ending{reason: Reason{Code: code, Text: reason}}
+		e.farewell = &Reason{Code: code, Text: reason}
 	}
 	links := slices.Clone(e.links)
 	e.settle()
@@ -159,9 +180,10 @@ func (e *engine) Shutdown(ctx context.Context, code Code, reason string) error {
 	return err
 }
 
-// cutAll ends every connection at once.
+// cutAll ends every connection at once, also those that are still to come.
 func (e *engine) cutAll(err error) {
 	e.mu.Lock()
+	e.cutoff = err
 	links := slices.Clone(e.links)
 	e.mu.Unlock()
 	for _, l := range links {

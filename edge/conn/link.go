@@ -36,6 +36,7 @@ type link struct {
 	in      []byte            // read and not parsed yet
 	piece   *[pieceBytes]byte // borrowed buffer that in lies in, or nil
 	more    bool              // the last read filled its buffer
+	grown   bool              // the handler ran on this goroutine
 	deaf    bool              // the peer broke the protocol: read and drop
 	scratch [96]byte          // read into while nothing longer is expected
 

@@ -363,6 +363,58 @@ func TestShutdownRacesWithServe(t *testing.T) {
 	}
 }
 
+func TestConnectionOpenedDuringAnImpatientShutdownIsCut(t *testing.T) {
+	e, err := New(Config{CloseTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newTap(t)
+	server, _ := tcpPair(t)
+	opening, proceed := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := e.Serve(server, nil, func(c Conn) Handler {
+			close(opening)
+			<-proceed
+			return h.open(c)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-opening
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wg.Go(func() {
+		if err := e.Shutdown(ctx, CloseGoingAway, ""); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	eventually(t, "Shutdown has begun", func() bool {
+		_, nc := net.Pipe()
+		return errors.Is(e.Serve(nc, nil, newTap(t).open), ErrShutdown)
+	})
+	close(proceed)
+	h.wantClosed(CloseGoingAway)
+	wg.Wait()
+}
+
+func TestPanicInOpenCostsNoPlace(t *testing.T) {
+	e := newEngine(t, Config{})
+	server, _ := tcpPair(t)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = e.Serve(server, nil, func(Conn) Handler { panic("bug") })
+	}()
+	if n := e.Len(); n != 0 {
+		t.Errorf("%d places taken", n)
+	}
+}
+
 func TestIDsAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for range 3 {

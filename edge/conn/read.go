@@ -6,11 +6,21 @@ import (
 )
 
 // read is the reading goroutine: the one that an idle connection has. It ends with
-// the connection, or pauses by ending, when Resume starts the next one.
+// the connection, or pauses by ending, when Resume starts the next one. After it
+// has run the handler it hands over to a new one, because its stack has grown to
+// what the handler needs and would stay so while it waits.
 func (l *link) read() {
-	defer l.release()
-	for l.parse() && l.receive() {
+	for l.parse() {
+		if l.grown {
+			l.grown = false
+			go l.read()
+			return
+		}
+		if !l.receive() {
+			break
+		}
 	}
+	l.release()
 }
 
 // receive reads once. An idle connection waits with nothing but its own few bytes;
@@ -102,6 +112,7 @@ func (l *link) deliver(payload []byte) bool {
 		l.resumed.Store(false)
 	}
 	l.engine.stats.MessagesIn.Add(1)
+	l.grown = true
 	return l.handler.Receive(payload) || !l.pause()
 }
 

@@ -28,6 +28,9 @@ func vectored(nc net.Conn) bool {
 	return false
 }
 
+// maxMany is how many slices one system call takes.
+const maxMany = 1024
+
 // tune bounds what the kernel buffers for the peer. A socket that refuses works
 // with its defaults.
 func tune(nc net.Conn, config *Config) {

@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"errors"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +17,32 @@ func limitUnsent(tc *net.TCPConn, n int) {
 	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
 	})
+}
+
+// writeMany writes slices in one system call, as soon as the socket takes any, and
+// returns how many bytes it took. Not ok means that nothing was tried.
+func writeMany(nc net.Conn, bufs net.Buffers) (n int, ok bool, err error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0, false, nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, true, err
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) (done bool) {
+		for {
+			n, failed = unix.Writev(int(fd), bufs)
+			if !errors.Is(failed, unix.EINTR) {
+				return !errors.Is(failed, unix.EAGAIN)
+			}
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return max(n, 0), true, err
 }
 
 // delivered is how many bytes the peer's kernel has acknowledged in all, and

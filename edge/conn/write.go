@@ -141,20 +141,20 @@ func (l *link) send(out *output) bool {
 }
 
 const (
-	// maxVectors bounds the slices of one vectored write: the runtime keeps 16 bytes
-	// for each with the socket, for as long as the socket lives.
+	// maxVectors bounds the slices of one write by the runtime, which keeps 16 bytes
+	// for each with the socket for as long as that lives. More are written in a
+	// system call of our own where there is one, which allocates but keeps nothing.
 	maxVectors = 32
-	// gatherBytes is the size of the buffer in which more slices than that are
-	// gathered, and everything for a connection that has no vectored write. It is
-	// that of a TLS record.
+	// gatherBytes is the size of the buffer in which slices are gathered for a
+	// connection that has no vectored write. It is that of a TLS record.
 	gatherBytes = 16 << 10
 	// maxKept bounds the slices that an output keeps room for while nobody uses it.
 	maxKept = 1024
 )
 
 // output is what a writing goroutine borrows: one round of frames and how far they
-// are written. It holds no bytes of its own but control frames and, for a round of
-// many small slices, those that are being written.
+// are written. It holds no bytes of its own but control frames and, for a
+// connection that has no vectored write, those that are being written.
 type output struct {
 	bufs     net.Buffers // of the round
 	rest     net.Buffers // of bufs, what is not written or gathered
@@ -186,6 +186,13 @@ func (o *output) write(nc net.Conn) (int64, error) {
 		switch {
 		case vectored && len(o.rest) > 1 && len(o.rest) <= maxVectors:
 			return o.rest.WriteTo(nc)
+		case vectored && len(o.rest) > 1:
+			if n, ok, err := writeMany(nc, o.rest[:min(len(o.rest), maxMany)]); ok {
+				o.drop(n)
+				return int64(n), err
+			}
+		}
+		switch {
 		case len(o.rest) == 1 || len(o.rest[0]) >= gatherBytes:
 			head := o.rest[0]
 			if !vectored { // each write is progress, or the lack of it
@@ -215,10 +222,14 @@ func (o *output) gather() {
 	}
 }
 
-// drop takes n bytes off the first slice of the rest.
+// drop takes n bytes off the rest.
 func (o *output) drop(n int) {
-	if o.rest[0] = o.rest[0][n:]; len(o.rest[0]) == 0 {
+	for len(o.rest) > 0 && n >= len(o.rest[0]) {
+		n -= len(o.rest[0])
 		o.rest = o.rest[1:]
+	}
+	if n > 0 {
+		o.rest[0] = o.rest[0][n:]
 	}
 }
 
