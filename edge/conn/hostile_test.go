@@ -244,3 +244,37 @@ func TestAnnouncedLengthCostsNothing(t *testing.T) {
 		h.wantClosed(CloseAbnormal)
 	}
 }
+
+func TestRefusalsAreBounded(t *testing.T) {
+	e := newEngine(t, Config{MaxConnections: 1})
+	connect(t, e, newTap(t))
+	for range refusals { // peers that do not answer the close frame linger
+		server, _ := tcpPair(t)
+		if err := e.Serve(server, nil, nil); !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	server, nc := tcpPair(t)
+	if err := e.Serve(server, nil, nil); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	if n, err := nc.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if n := e.Len(); n > 1+refusals {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestCodesThatMayNotBeSentAreSentAsInternal(t *testing.T) {
+	e := newEngine(t, Config{})
+	for _, code := range []Code{0, CloseNoStatus, CloseAbnormal, 1015, 5000} {
+		h := newTap(t)
+		c := connect(t, e, h)
+		h.conn.Close(code, "")
+		c.wantClose(CloseInternal)
+		c.write(closing(CloseInternal, ""))
+		h.wantClosed(CloseInternal)
+	}
+}
