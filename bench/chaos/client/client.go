@@ -1,0 +1,360 @@
+//go:build unix
+
+// Package client is a subscriber that keeps the position contract of the protocol
+// and writes down everything it is told. It is written from the protocol alone and
+// shares no code with the edges, nor with the client that users get.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/bodhisattva/indranet/bench/chaos/check"
+	"github.com/bodhisattva/indranet/bench/chaos/link"
+)
+
+// Config is what a client is told.
+type Config struct {
+	Name    string
+	Service string
+	// Edges are the addresses of the edges' listeners, of which any will do.
+	Edges []string
+	// Channels are what it subscribes to, from "start" or "now".
+	Channels []string
+	From     string
+	Temper   Temper
+	// Begin is when it comes, Calm is closed when it shall behave well.
+	Begin time.Duration
+	Calm  <-chan struct{}
+	// Start is the start of the run, Seed decides what is random.
+	Start time.Time
+	Seed  uint64
+}
+
+// Client is one subscriber. Run runs it; Stats may be read at any time, History when
+// Run has returned.
+type Client struct {
+	// Stats may be read at any time.
+	Stats Stats
+
+	// Static after construction.
+	cfg  Config
+	rng  *rand.Rand
+	mood *mood
+
+	// Owned by Run.
+	subs     []*subscription
+	requests int
+	away     time.Time
+	// goal are the positions that end the run, by subscription; nil while unknown.
+	goal []uint64
+}
+
+// Stats counts what happened to a client. Longest is the longest time from the loss
+// of a connection to the moment when all subscriptions had caught up again, in
+// nanoseconds.
+type Stats struct {
+	Connects, Events atomic.Uint64
+	Longest          atomic.Int64
+	// Missing is the number of subscriptions that wait for their last event.
+	Missing atomic.Int64
+	// Refused counts errors by code, Closed ends of connections by what ended them.
+	Refused, Closed Counts
+}
+
+const (
+	// beatEvery is the time between two looks at the clock, of which some send a ping
+	// or ask again for what was refused.
+	beatEvery      = 250 * time.Millisecond
+	pingBeats      = 8
+	subscribeBeats = 4
+	// silence is how long an edge may say nothing until the client goes elsewhere.
+	silence = 6 * time.Second
+	// dialTimeout bounds a handshake.
+	dialTimeout = 3 * time.Second
+	// receiveBuffer is small, so that an edge notices soon who does not read.
+	receiveBuffer = 16 << 10
+	// maxFrame is what the protocol allows for an outbound message.
+	maxFrame = 1_000_000
+)
+
+// Why a client itself ends a connection.
+var (
+	errLeave   = errors.New("left")
+	errSilence = errors.New("silence")
+)
+
+// New returns a client that does nothing yet.
+func New(cfg Config) *Client {
+	c := &Client{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1))}
+	c.mood = newMood(cfg.Temper, c.rng)
+	for _, channel := range cfg.Channels {
+		c.subs = append(c.subs, &subscription{
+			channel: channel, from: cfg.From,
+			history: check.History{Client: cfg.Name, Service: cfg.Service, Channel: channel},
+		})
+	}
+	c.Stats.Missing.Store(int64(len(c.subs)))
+	return c
+}
+
+// Service is where the client subscribes.
+func (c *Client) Service() string { return c.cfg.Service }
+
+// Temper is how the client behaves.
+func (c *Client) Temper() Temper { return c.cfg.Temper }
+
+// Histories are what the subscriptions saw. Call it when Run has returned.
+func (c *Client) Histories() []check.History {
+	list := make([]check.History, len(c.subs))
+	for i, s := range c.subs {
+		list[i] = s.history
+	}
+	return list
+}
+
+// Run subscribes and resumes until every subscription has the event at its goal, or
+// ctx is done. goals gives, once, the last position of each channel and view that
+// this client reads.
+func (c *Client) Run(ctx context.Context, goals func(channel string) (uint64, bool)) error {
+	if !c.wait(ctx, time.Until(c.cfg.Start.Add(c.cfg.Begin))) {
+		return ctx.Err()
+	}
+	edge := c.rng.IntN(len(c.cfg.Edges))
+	c.away = time.Now()
+	for ctx.Err() == nil {
+		err := c.connection(ctx, c.cfg.Edges[edge], goals)
+		if err == nil {
+			return nil
+		}
+		c.Stats.Closed.Add(reason(err))
+		if c.away.IsZero() {
+			c.away = time.Now()
+		}
+		edge = c.rng.IntN(len(c.cfg.Edges))
+		if !errors.Is(err, errLeave) && !c.wait(ctx, c.mood.between(10*time.Millisecond, 500*time.Millisecond)) {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// reason is a short name for what ended a connection.
+func reason(err error) string {
+	var closed websocket.CloseError
+	switch {
+	case errors.As(err, &closed):
+		return "close " + strconv.Itoa(int(closed.Code))
+	case errors.Is(err, errLeave):
+		return "left"
+	case errors.Is(err, errProtocol):
+		return err.Error()
+	case errors.Is(err, errSilence):
+		return "silence"
+	}
+	return "cut"
+}
+
+func (c *Client) now() time.Duration { return time.Since(c.cfg.Start) }
+
+// wait reports whether ctx is still alive after the time.
+func (c *Client) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// rest waits for the time, or until all shall behave well.
+func (c *Client) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.cfg.Calm:
+	}
+}
+
+func (c *Client) calm() bool {
+	select {
+	case <-c.cfg.Calm:
+		return true
+	default:
+		return false
+	}
+}
+
+// connection runs one connection. It returns nil when the goals are reached.
+func (c *Client) connection(ctx context.Context, edge string, goals func(string) (uint64, bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := dial(ctx, "ws://"+edge+"/ws/"+c.cfg.Service)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.CloseNow() }()
+	c.Stats.Connects.Add(1)
+	for _, s := range c.subs {
+		s.attached, s.caughtUp, s.pending = false, false, false
+	}
+	// A frame is only read when the last one was taken: who takes none, reads none.
+	frames, ended := make(chan []byte), make(chan error, 1)
+	var reader sync.WaitGroup
+	reader.Go(func() { ended <- read(ctx, conn, frames) })
+	defer reader.Wait()
+	defer cancel()
+
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	var beats int
+	heard := time.Now()
+	if err := c.subscribe(ctx, conn); err != nil {
+		return err
+	}
+	for {
+		select {
+		case text := <-frames:
+			heard = time.Now()
+			if err := c.take(text); err != nil {
+				return err
+			}
+		case <-beat.C:
+			if beats++; beats%pingBeats == 0 {
+				if err := write(ctx, conn, []byte(`{"type":"ping"}`)); err != nil {
+					return err
+				}
+			}
+			if beats%subscribeBeats == 0 {
+				if err := c.subscribe(ctx, conn); err != nil {
+					return err
+				}
+			}
+			if time.Since(heard) > silence {
+				return errSilence
+			}
+		case err := <-ended:
+			return err
+		}
+		if c.done(goals) {
+			_ = conn.Close(websocket.StatusNormalClosure, "") // It has all it wanted.
+			return nil
+		}
+		if leave, paused := c.behave(); leave {
+			return errLeave
+		} else if paused {
+			heard = time.Now()
+		}
+	}
+}
+
+// behave does what the client's temper asks for.
+func (c *Client) behave() (leave, paused bool) {
+	if c.calm() {
+		return false, false
+	}
+	pause, leave := c.mood.pause(time.Now())
+	if pause > 0 {
+		c.rest(pause)
+	}
+	return leave, pause > 0
+}
+
+// read hands on the frames of a connection until it ends.
+func read(ctx context.Context, conn *websocket.Conn, frames chan<- []byte) error {
+	for {
+		_, text, err := conn.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("client: %w", err)
+		}
+		select {
+		case frames <- text:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func dial(ctx context.Context, url string) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return link.Dial(ctx, addr, receiveBuffer)
+	}}
+	conn, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	if response != nil && response.Body != nil {
+		_ = response.Body.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	conn.SetReadLimit(maxFrame)
+	return conn, nil
+}
+
+func write(ctx context.Context, conn *websocket.Conn, text []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	return conn.Write(ctx, websocket.MessageText, text)
+}
+
+// subscribe asks for everything that is not attached. It is called again and again,
+// for requests are refused while the log is away; a request that is still on its way
+// is not repeated.
+func (c *Client) subscribe(ctx context.Context, conn *websocket.Conn) error {
+	var entries []entry
+	for _, s := range c.subs {
+		if !s.attached && !s.pending {
+			s.pending = true
+			entries = append(entries, s.entry(c.rng.IntN(4) == 0))
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	c.requests++
+	id := strconv.Itoa(c.requests)
+	var text []byte
+	var err error
+	if len(entries) == 1 {
+		text, err = request("subscribe", id, entries[0])
+	} else {
+		text, err = request("subscribe", id, map[string]any{"channels": entries})
+	}
+	if err != nil {
+		return err
+	}
+	return write(ctx, conn, text)
+}
+
+// take takes one frame.
+func (c *Client) take(text []byte) error {
+	var f frame
+	if err := json.Unmarshal(text, &f); err != nil {
+		return fmt.Errorf("%w: not JSON", errProtocol)
+	}
+	return c.handle(&f)
+}
+
+func (c *Client) find(channel string) *subscription {
+	i := slices.IndexFunc(c.subs, func(s *subscription) bool { return s.channel == channel })
+	if i < 0 {
+		return nil
+	}
+	return c.subs[i]
+}

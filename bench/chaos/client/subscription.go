@@ -1,0 +1,104 @@
+//go:build unix
+
+package client
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bodhisattva/indranet/bench/chaos/check"
+)
+
+// subscription is one channel of a client, over all of its connections. Its owner is
+// the client's goroutine.
+type subscription struct {
+	channel string
+	// from is where it begins: "start" or "now".
+	from string
+
+	history check.History
+	// started is true once there was an ack; pos and epoch are what to resume with.
+	started bool
+	pos     uint64
+	epoch   string
+	// lastID is the id of the event at pos, empty where there is none.
+	lastID string
+	// delivered is the last position of an event.
+	delivered uint64
+
+	// Of the connection: attached after the ack, caughtUp after the first caught_up.
+	attached, caughtUp bool
+	// pending is true while a subscribe has no answer.
+	pending bool
+	// asked is the position that the pending subscribe named.
+	asked   uint64
+	resumes bool
+}
+
+// entry is what to subscribe with. The id is said now and then.
+func (s *subscription) entry(withID bool) entry {
+	s.resumes, s.asked = s.started, s.pos
+	if !s.started {
+		return entry{s.channel, s.from}
+	}
+	at := since{Seq: s.pos, Epoch: s.epoch}
+	if withID {
+		at.ID = s.lastID
+	}
+	return entry{s.channel, at}
+}
+
+func (s *subscription) note(n check.Note) {
+	n.Before = len(s.history.Deliveries)
+	s.history.Notes = append(s.history.Notes, n)
+}
+
+// ack takes the answer to a subscribe.
+func (s *subscription) ack(a *answer, at time.Duration) error {
+	if a.Seq == nil || a.Recovered == nil || a.Epoch == "" {
+		return fmt.Errorf("client: the ack of %s lacks seq, recovered or epoch", s.channel)
+	}
+	s.note(check.Note{
+		Kind: check.Subscribed, At: at, Seq: *a.Seq, Epoch: a.Epoch, Recovered: *a.Recovered, Reason: a.Reason,
+		Resumed: s.resumes, Asked: s.asked,
+	})
+	s.restart(a)
+	return nil
+}
+
+// reset takes an ack that the subscription starts anew.
+func (s *subscription) reset(a *answer, at time.Duration) error {
+	if a.Seq == nil {
+		return fmt.Errorf("client: the reset of %s lacks seq", s.channel)
+	}
+	s.note(check.Note{Kind: check.Reset, At: at, Seq: *a.Seq, Epoch: a.Epoch, Reason: a.Reason, Asked: s.pos})
+	s.restart(a)
+	return nil
+}
+
+func (s *subscription) restart(a *answer) {
+	if *a.Seq != s.pos {
+		s.lastID = ""
+	}
+	s.started, s.attached, s.caughtUp = true, true, false
+	s.pos, s.epoch = *a.Seq, a.Epoch
+}
+
+// told takes a position.
+func (s *subscription) told(seq uint64, at time.Duration) {
+	s.note(check.Note{Kind: check.Told, At: at, Seq: seq})
+	if seq > s.pos {
+		s.pos, s.lastID = seq, ""
+	}
+}
+
+// event takes a durable event.
+func (s *subscription) event(f *frame, seq uint64, channel string, counter uint64) {
+	s.history.Deliveries = append(s.history.Deliveries, check.Delivery{
+		Seq: seq, Prev: f.Prev, ID: check.Fingerprint(f.ID), Channel: channel, Counter: counter,
+	})
+	s.delivered = max(s.delivered, seq)
+	if seq > s.pos {
+		s.pos, s.lastID = seq, f.ID
+	}
+}

@@ -1,0 +1,88 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/bodhisattva/indranet/bench/chaos/check"
+	"github.com/bodhisattva/indranet/bench/chaos/client"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// kinds are the kinds of the channels that authors write to.
+var kinds = map[schema.Service]string{schema.Dhruva: "adapter", schema.Mahavishnu: "workflow"}
+
+// names are the ids of the channels of a service.
+func names(service schema.Service, channels int) []string {
+	var list []string
+	for i := range channels {
+		list = append(list, fmt.Sprintf("%s-%d", service, i))
+	}
+	return list
+}
+
+// newClients returns n clients: every temper in turn, on channels and views.
+func newClients(s settings, f *fleet, start time.Time, calm <-chan struct{}) []*client.Client {
+	rng := rand.New(rand.NewPCG(s.seed, 7))
+	var addresses []string
+	for _, l := range f.clients {
+		addresses = append(addresses, l.Addr())
+	}
+	tempers := client.Tempers()
+	var list []*client.Client
+	for i := range s.clients {
+		service := services[rng.IntN(len(services))]
+		cfg := client.Config{
+			Service: string(service), Edges: addresses, Temper: tempers[i%len(tempers)], From: "now",
+			Channels: pickChannels(rng, service, s.channels), Begin: time.Duration(rng.Int64N(int64(2 * time.Second))),
+			Calm: calm, Start: start, Seed: rng.Uint64(),
+		}
+		if rng.IntN(2) == 0 {
+			cfg.From = "start"
+		}
+		if cfg.Temper == client.Late {
+			cfg.From = "start"
+			cfg.Begin = s.duration/4 + time.Duration(rng.Int64N(int64(s.duration/2)))
+		}
+		cfg.Name = fmt.Sprintf("client %d (%s, %s)", i, cfg.Temper, cfg.From)
+		list = append(list, client.New(cfg))
+	}
+	return list
+}
+
+// pickChannels is what a client subscribes to: some channels, views, or both.
+func pickChannels(rng *rand.Rand, service schema.Service, channels int) []string {
+	ids := names(service, channels/len(services))
+	var list []string
+	if dice := rng.IntN(5); dice > 0 {
+		rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+		for _, id := range ids[:1+rng.IntN(min(4, len(ids)))] {
+			list = append(list, kinds[service]+":"+id)
+		}
+		if dice > 1 {
+			return list
+		}
+	}
+	return append(list, []string{"global", kinds[service] + ":*"}[rng.IntN(2)])
+}
+
+// goalsOf tells a client of a service its last positions, once they are known.
+func goalsOf(known <-chan struct{}, goals *map[string]map[string]uint64, service string) func(string) (uint64, bool) {
+	return func(channel string) (uint64, bool) {
+		select {
+		case <-known:
+		default:
+			return 0, false
+		}
+		var last uint64
+		for home, seq := range (*goals)[service] {
+			if check.Selects(channel, home) {
+				last = max(last, seq)
+			}
+		}
+		return last, true
+	}
+}

@@ -1,0 +1,30 @@
+//go:build unix
+
+// Command chaos breaks a whole deployment for a while and then asks whether every
+// subscriber got what it was promised: a cluster of three NATS nodes with replicated
+// streams, three edges, publishers that use the SDK, and clients of several tempers.
+//
+//	go run ./bench/chaos -seed 1 -duration 60s [-clients 100] [-channels 20]
+//
+// The servers are processes of their own (this program again, in another role), so that
+// they can be killed and stopped for real. Between edges and NATS, between publishers
+// and NATS, and between clients and edges there are proxies that cut, stall, delay, and
+// lose messages of the live path.
+//
+//	main.go      flags, and what a run is told
+//	role.go      what the child processes do
+//	process.go   a child process
+//	fleet.go     the servers and the links between them
+//	publish.go   the publishers, and what they were told
+//	fault.go     what breaks, on tracks of their own
+//	clients.go   who subscribes to what
+//	run.go       the run from start to end
+//	table.go     what is printed
+//
+// The seed decides what is published, who subscribes and what breaks in which order.
+// How threads and processes run, and hence what exactly happens, it can't decide: a
+// violation may need several runs with its seed to show again.
+//
+// Packages check (is it right?) and client (what did they see?) share no code with the
+// product.
+package main

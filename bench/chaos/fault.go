@@ -1,0 +1,291 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/bodhisattva/indranet/bench/chaos/link"
+)
+
+// faults breaks things until it is stopped. What belongs together is on one track,
+// where one fault ends before the next begins: so two NATS nodes are never away at
+// once, but for the outages that are meant.
+type faults struct {
+	// Static after construction.
+	fleet *fleet
+	seed  uint64
+	start time.Time
+	say   func(format string, args ...any)
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	count map[string]int
+}
+
+// fault is one thing that can break. begin breaks it and returns what it did and how
+// to mend it, or "" where it was not possible.
+type fault struct {
+	name string
+	// weight says how often, compared with the others of the track.
+	weight int
+	// low and high bound how long it lasts.
+	low, high time.Duration
+	begin     func(ctx context.Context, rng *rand.Rand) (what string, mend func() error)
+}
+
+// track is a sequence of faults with pauses between them.
+type track struct {
+	low, high time.Duration
+	faults    []fault
+}
+
+func (f *faults) run(ctx context.Context) error {
+	errs := make(chan error, 8)
+	var all sync.WaitGroup
+	for i, t := range f.tracks() {
+		all.Go(func() {
+			if err := f.follow(ctx, t, rand.New(rand.NewPCG(f.seed, uint64(100+i)))); err != nil {
+				errs <- err
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	return <-errs
+}
+
+func (f *faults) tracks() []track {
+	return []track{
+		{2 * time.Second, 8 * time.Second, f.natsFaults()},
+		{3 * time.Second, 10 * time.Second, f.edgeFaults()},
+		{time.Second, 5 * time.Second, f.linkFaults()},
+		{2 * time.Second, 8 * time.Second, f.clientFaults()},
+		{3 * time.Second, 12 * time.Second, f.publishFaults()},
+	}
+}
+
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	if high <= low {
+		return low
+	}
+	return low + time.Duration(rng.Int64N(int64(high-low)))
+}
+
+func (f *faults) follow(ctx context.Context, t track, rng *rand.Rand) error {
+	total := 0
+	for _, one := range t.faults {
+		total += one.weight
+	}
+	for wait(ctx, between(rng, t.low, t.high)) {
+		dice := rng.IntN(total)
+		i := 0
+		for ; dice >= t.faults[i].weight; i++ {
+			dice -= t.faults[i].weight
+		}
+		one := t.faults[i]
+		last := between(rng, one.low, one.high)
+		what, mend := one.begin(ctx, rng)
+		if what == "" {
+			continue
+		}
+		f.note(one.name, what, last)
+		wait(ctx, last)
+		if err := mend(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait reports whether ctx is still alive after the time.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (f *faults) note(name, what string, last time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count == nil {
+		f.count = map[string]int{}
+	}
+	f.count[name]++
+	f.say("%7.2fs %s: %s, %s", time.Since(f.start).Seconds(), name, what, last.Round(10*time.Millisecond))
+}
+
+func nothing() error { return nil }
+
+func (f *faults) natsFaults() []fault {
+	leader := func(ctx context.Context, rng *rand.Rand) *process {
+		if i := f.fleet.leader(ctx, services[rng.IntN(len(services))]); i >= 0 {
+			return f.fleet.nats[i]
+		}
+		return nil
+	}
+	any := func(_ context.Context, rng *rand.Rand) *process { return f.fleet.nats[rng.IntN(nodes)] }
+	end := func(pick func(context.Context, *rand.Rand) *process, sig syscall.Signal) func(context.Context, *rand.Rand) (string, func() error) {
+		return func(ctx context.Context, rng *rand.Rand) (string, func() error) {
+			p := pick(ctx, rng)
+			if p == nil {
+				return "", nil
+			}
+			p.end(sig)
+			return p.role.Name, p.start
+		}
+	}
+	pause := func(pick func(context.Context, *rand.Rand) *process) func(context.Context, *rand.Rand) (string, func() error) {
+		return func(ctx context.Context, rng *rand.Rand) (string, func() error) {
+			p := pick(ctx, rng)
+			if p == nil {
+				return "", nil
+			}
+			p.signal(syscall.SIGSTOP)
+			return p.role.Name, func() error { p.signal(syscall.SIGCONT); return nil }
+		}
+	}
+	return []fault{
+		{"nats leader killed", 3, time.Second, 6 * time.Second, end(leader, syscall.SIGKILL)},
+		{"nats node killed", 2, time.Second, 6 * time.Second, end(any, syscall.SIGKILL)},
+		{"nats leader ended", 2, time.Second, 4 * time.Second, end(leader, syscall.SIGTERM)},
+		{"nats node ended", 1, time.Second, 4 * time.Second, end(any, syscall.SIGTERM)},
+		{"nats leader paused", 2, time.Second, 7 * time.Second, pause(leader)},
+		{"nats node paused", 2, time.Second, 7 * time.Second, pause(any)},
+		{"leader steps down", 6, 0, 0, func(ctx context.Context, rng *rand.Rand) (string, func() error) {
+			stream := services[rng.IntN(len(services))].Stream()
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			if _, err := f.fleet.admin.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil); err != nil {
+				return "", nil
+			}
+			return stream, nothing
+		}},
+		{"all nats paused", 1, 500 * time.Millisecond, 3 * time.Second, func(context.Context, *rand.Rand) (string, func() error) {
+			for _, p := range f.fleet.nats {
+				p.signal(syscall.SIGSTOP)
+			}
+			return "all", func() error {
+				for _, p := range f.fleet.nats {
+					p.signal(syscall.SIGCONT)
+				}
+				return nil
+			}
+		}},
+		{"all nats killed", 1, 100 * time.Millisecond, time.Second, func(context.Context, *rand.Rand) (string, func() error) {
+			for _, p := range f.fleet.nats {
+				p.end(syscall.SIGKILL)
+			}
+			return "all", func() error {
+				for _, p := range f.fleet.nats {
+					if err := p.start(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+		}},
+	}
+}
+
+func (f *faults) edgeFaults() []fault {
+	end := func(sig syscall.Signal) func(context.Context, *rand.Rand) (string, func() error) {
+		return func(ctx context.Context, rng *rand.Rand) (string, func() error) {
+			p := f.fleet.edge[rng.IntN(edges)]
+			f.fleet.scrape(ctx)
+			p.end(sig)
+			return p.role.Name, p.start
+		}
+	}
+	return []fault{
+		{"edge killed", 4, 100 * time.Millisecond, 4 * time.Second, end(syscall.SIGKILL)},
+		{"edge ended", 3, 100 * time.Millisecond, 4 * time.Second, end(syscall.SIGTERM)},
+		{"edge paused", 3, 500 * time.Millisecond, 8 * time.Second, func(_ context.Context, rng *rand.Rand) (string, func() error) {
+			p := f.fleet.edge[rng.IntN(edges)]
+			p.signal(syscall.SIGSTOP)
+			return p.role.Name, func() error { p.signal(syscall.SIGCONT); return nil }
+		}},
+	}
+}
+
+// misbehave sets rules on links for a while, and cuts them first if asked to.
+func misbehave(links []*link.Link, rules link.Rules, cut bool) func() error {
+	for _, l := range links {
+		l.Set(rules)
+		if cut {
+			l.Cut()
+		}
+	}
+	return func() error {
+		for _, l := range links {
+			l.Set(link.Rules{})
+		}
+		return nil
+	}
+}
+
+// upset makes the links of pick misbehave by rules.
+func upset(pick func(*rand.Rand) (string, []*link.Link), rules func(*rand.Rand) link.Rules, cut bool) func(context.Context, *rand.Rand) (string, func() error) {
+	return func(_ context.Context, rng *rand.Rand) (string, func() error) {
+		name, links := pick(rng)
+		r := rules(rng)
+		what := name
+		if r.Drop > 0 || r.Twice > 0 {
+			what = fmt.Sprintf("%s, drop %.2f, twice %.2f", name, r.Drop, r.Twice)
+		}
+		return what, misbehave(links, r, cut)
+	}
+}
+
+func fixed(r link.Rules) func(*rand.Rand) link.Rules { return func(*rand.Rand) link.Rules { return r } }
+
+func delayed(rng *rand.Rand) link.Rules {
+	return link.Rules{Delay: between(rng, 10*time.Millisecond, 300*time.Millisecond)}
+}
+
+func (f *faults) linkFaults() []fault {
+	pick := func(rng *rand.Rand) (string, []*link.Link) {
+		i := rng.IntN(edges)
+		return f.fleet.edge[i].role.Name, f.fleet.toNATS[i]
+	}
+	return []fault{
+		{"edge cut from nats", 3, 0, 4 * time.Second, upset(pick, fixed(link.Rules{Refuse: true}), true)},
+		{"edge to nats stalled", 2, 500 * time.Millisecond, 6 * time.Second, upset(pick, fixed(link.Rules{Stall: true}), false)},
+		{"edge to nats delayed", 2, time.Second, 5 * time.Second, upset(pick, delayed, false)},
+		{"live messages lost", 4, 50 * time.Millisecond, 3 * time.Second, upset(pick, fixed(link.Rules{Drop: 1}), false)},
+		{"live messages lost in part", 4, time.Second, 6 * time.Second, upset(pick, func(rng *rand.Rand) link.Rules {
+			return link.Rules{Drop: rng.Float64() / 2, Twice: rng.Float64() / 4}
+		}, false)},
+	}
+}
+
+func (f *faults) clientFaults() []fault {
+	pick := func(rng *rand.Rand) (string, []*link.Link) {
+		i := rng.IntN(edges)
+		return "of " + f.fleet.edge[i].role.Name, f.fleet.clients[i : i+1]
+	}
+	return []fault{
+		{"clients cut", 3, 0, 2 * time.Second, upset(pick, fixed(link.Rules{Refuse: true}), true)},
+		{"clients stalled", 2, 500 * time.Millisecond, 8 * time.Second, upset(pick, fixed(link.Rules{Stall: true}), false)},
+		{"clients delayed", 2, time.Second, 4 * time.Second, upset(pick, delayed, false)},
+	}
+}
+
+func (f *faults) publishFaults() []fault {
+	pick := func(*rand.Rand) (string, []*link.Link) { return "all", f.fleet.publish }
+	return []fault{
+		{"publishers cut", 3, 0, 2 * time.Second, upset(pick, fixed(link.Rules{Refuse: true}), true)},
+		{"publishers stalled", 2, 500 * time.Millisecond, 4 * time.Second, upset(pick, fixed(link.Rules{Stall: true}), false)},
+		{"publishers delayed", 2, time.Second, 4 * time.Second, upset(pick, delayed, false)},
+	}
+}

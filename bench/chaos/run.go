@@ -1,0 +1,235 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bodhisattva/indranet/bench/chaos/check"
+	"github.com/bodhisattva/indranet/bench/chaos/client"
+)
+
+// settings are what a run is told.
+type settings struct {
+	seed     uint64
+	duration time.Duration
+	clients  int
+	channels int
+	// rate is the number of publishing calls a second, all channels together.
+	rate float64
+	// calm leaves the faults out.
+	calm bool
+}
+
+const (
+	// settle bounds how long, after the last fault, publishers may need to have all
+	// their receipts, and clients to get to the markers.
+	settlePublish = 2 * time.Minute
+	settleClients = 60 * time.Second
+)
+
+// result is what came of a run.
+type result struct {
+	settings settings
+	report   *check.Report
+	book     *book
+	fleet    *fleet
+	clients  []*client.Client
+	faults   map[string]int
+	// behind are the clients that did not get to their markers in time, settled is
+	// how long the others took.
+	behind  int
+	settled time.Duration
+	// notReady says why an edge does not serve although everything is healed.
+	notReady error
+}
+
+// ok reports whether every promise was kept.
+func (r *result) ok() bool {
+	return r.report.OK() && r.behind == 0 && r.notReady == nil && r.crashes() == 0
+}
+
+func (r *result) crashes() (n int64) {
+	for _, p := range r.fleet.processes() {
+		n += p.crashes.Load()
+	}
+	return n
+}
+
+// run does one run. The error is for what went wrong with the run itself; whether
+// promises were kept is in the result. The directory with the logs is removed where
+// all is well.
+func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("chaos-%d-", s.seed))
+	if err != nil {
+		return nil, fmt.Errorf("chaos: %w", err)
+	}
+	var r *result
+	defer func() {
+		if err == nil && r.ok() {
+			_ = os.RemoveAll(dir) // At worst, something is left in the temporary directory.
+			return
+		}
+		fmt.Fprintf(out, "the logs are in %s\n", dir)
+	}()
+	f, err := newFleet(ctx, dir, s.seed)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	var said sync.Mutex
+	say := func(format string, args ...any) {
+		said.Lock()
+		defer said.Unlock()
+		fmt.Fprintf(out, format+"\n", args...)
+	}
+	r, err = drive(ctx, s, f, say)
+	return r, err
+}
+
+// drive publishes, subscribes and breaks for the run's duration, then heals and waits,
+// and checks.
+func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) (*result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	start := time.Now()
+	r := &result{settings: s, fleet: f, book: newBook()}
+
+	scraped, stopScraping := background(ctx, func(ctx context.Context) error {
+		for wait(ctx, time.Second) {
+			f.scrape(ctx)
+		}
+		return nil
+	})
+	defer func() { stopScraping(); <-scraped }()
+
+	stop := make(chan struct{})
+	pubs, closePublishers, err := publishers(f.publish)
+	if err != nil {
+		return nil, err
+	}
+	defer closePublishers()
+	publishing, stopPublishing := background(ctx, func(ctx context.Context) error { return publishAll(ctx, authors(s, pubs, r.book, start), stop) })
+	defer func() { stopPublishing(); <-publishing }()
+
+	calm, known := make(chan struct{}), make(chan struct{})
+	var goals map[string]map[string]uint64
+	r.clients = newClients(s, f, start, calm)
+	reading, stopReading := background(ctx, func(ctx context.Context) error {
+		var all sync.WaitGroup
+		for _, c := range r.clients {
+			all.Go(func() { _ = c.Run(ctx, goalsOf(known, &goals, c.Service())) }) // Its Stats say whether it got there.
+		}
+		all.Wait()
+		return nil
+	})
+	defer func() { stopReading(); <-reading }()
+
+	breaker := &faults{fleet: f, seed: s.seed, start: start, say: say}
+	broken, stopBreaking := background(ctx, func(ctx context.Context) error {
+		if s.calm {
+			return nil
+		}
+		return breaker.run(ctx)
+	})
+	select {
+	case <-time.After(s.duration):
+	case err := <-publishing:
+		stopBreaking()
+		<-broken
+		return nil, errors.Join(errors.New("chaos: the publishers ended"), err)
+	case <-ctx.Done():
+	}
+	stopBreaking()
+	if err := errors.Join(<-broken, ctx.Err(), f.heal()); err != nil {
+		return nil, err
+	}
+	r.faults = breaker.count
+	close(calm)
+	close(stop)
+	say("%7.2fs everything is healed", time.Since(start).Seconds())
+	select {
+	case err := <-publishing:
+		if err != nil {
+			return nil, err
+		}
+	case <-time.After(settlePublish):
+		return nil, errors.New("chaos: publishers have no receipts although everything is healed")
+	}
+	goals = r.book.goals()
+	close(known)
+	say("%7.2fs the markers are stored", time.Since(start).Seconds())
+	healed := time.Now()
+	select {
+	case <-reading:
+	case <-time.After(settleClients):
+	}
+	r.settled = time.Since(healed)
+	for _, c := range r.clients {
+		if c.Stats.Missing.Load() > 0 {
+			r.behind++
+		}
+	}
+	stopReading()
+	<-reading
+	r.notReady = f.until(ctx, "an edge", func() error { return f.ready(ctx) })
+	f.scrape(ctx)
+	var histories []check.History
+	for _, c := range r.clients {
+		histories = append(histories, c.Histories()...)
+	}
+	r.report = check.Check(&check.Log{Events: r.book.events, Unknown: r.book.unknown}, histories)
+	return r, nil
+}
+
+// background runs f until it ends or stop is called. done gives its error once and is
+// closed then.
+func background(ctx context.Context, f func(context.Context) error) (done <-chan error, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	go func() {
+		defer close(result)
+		defer cancel()
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			result <- err
+		}
+	}()
+	return result, cancel
+}
+
+// publishAll runs all authors until stop is closed and each has stored its marker.
+func publishAll(ctx context.Context, all []*author, stop <-chan struct{}) error {
+	errs := make([]error, len(all))
+	var group sync.WaitGroup
+	for i, a := range all {
+		group.Go(func() { errs[i] = a.run(ctx, stop) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// maxPadding is the most that an event's payload is filled up with, in bytes.
+const maxPadding = 1000
+
+func authors(s settings, pubs pubsOf, b *book, start time.Time) []*author {
+	var list []*author
+	padding := strings.Repeat("x", maxPadding)
+	for _, service := range services {
+		for _, id := range names(service, s.channels/len(services)) {
+			list = append(list, &author{
+				pub: pubs[service], book: b, start: start, service: service, id: id, padding: padding,
+				rng:  rand.New(rand.NewPCG(s.seed, uint64(1000+len(list)))),
+				pace: time.Duration(float64(time.Second) * float64(s.channels) / s.rate),
+			})
+		}
+	}
+	return list
+}
