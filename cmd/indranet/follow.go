@@ -65,7 +65,7 @@ func followLog(ctx context.Context, flags natsFlags, target catalogue.Target, si
 		handler.Lost(start.Reason, start.Pos)
 	}
 	r := reader{
-		feed: f, cursor: f.NewCursor(start.Pos), handler: handler,
+		feed: f, cursor: f.NewCursor(start), handler: handler,
 		news: make(news, 1), pages: make(chan answer, 1),
 	}
 	f.Join(r.news)

@@ -16,18 +16,22 @@ const maxUnused = 64
 // check compares sources with the log. What a replica says it looked at moves the
 // heads of quiet sources, so that positions advance without events.
 func (s *Set) check(due []*source) {
+	lives := make(map[*source]uint64, len(due))
+	for _, src := range due {
+		lives[src], _ = src.now()
+	}
 	var st State
 	err := s.call(func(ctx context.Context) (err error) {
 		st, err = s.askState(ctx)
 		return err
 	})
 	var channels []*source
-	ahead := map[*source]uint64{}
+	ahead := map[*source]found{}
 	for _, src := range due {
 		if !src.whole() {
 			channels = append(channels, src)
 		} else if err == nil && st.Last > src.head.Load() {
-			ahead[src] = st.Last
+			ahead[src] = found{lives[src], st.Last}
 		}
 	}
 	for len(channels) > 0 && err == nil {
@@ -37,8 +41,8 @@ func (s *Set) check(due []*source) {
 		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, chunk, st, ahead) })
 	}
 	if len(ahead) > 0 && s.wait(grace) {
-		for src, seq := range ahead {
-			src.exists(seq)
+		for src, f := range ahead {
+			src.exists(f.life, f.seq)
 		}
 	}
 	if err != nil {
@@ -51,12 +55,17 @@ func (s *Set) check(due []*source) {
 	}
 }
 
-func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead map[*source]uint64) error {
-	since := chunk[0].head.Load()
-	channels := make([]schema.Channel, len(chunk))
+// found is an event that a comparison showed to a source in one of its lives.
+type found struct{ life, seq uint64 }
+
+func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead map[*source]found) error {
+	since := ^uint64(0)
+	channels, lives := make([]schema.Channel, len(chunk)), make([]uint64, len(chunk))
 	for i, src := range chunk {
+		var head uint64
 		channels[i] = src.key.channel
-		since = min(since, src.head.Load())
+		lives[i], head = src.now()
+		since = min(since, head)
 	}
 	last, checked, err := s.log.Tails(ctx, channels, since, 0)
 	if err != nil {
@@ -65,9 +74,9 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead m
 	for i, src := range chunk {
 		switch {
 		case last[src.key.channel] > src.head.Load():
-			ahead[src] = last[src.key.channel]
+			ahead[src] = found{lives[i], last[src.key.channel]}
 		case checked > 0:
-			src.advance(since, checked)
+			src.advance(lives[i], since, checked)
 		case i < maxUnused:
 			// None of the channels was ever used, so nobody says how far it
 			// looked. The leader knows.
@@ -77,7 +86,7 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead m
 				return unavailable(err)
 			}
 			if len(list) == 0 {
-				src.advance(head, st.Last)
+				src.advance(lives[i], head, st.Last)
 			}
 		}
 	}
@@ -86,10 +95,10 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead m
 
 // exists notes what a comparison found: the source has an event at seq, and it did
 // not come by itself.
-func (s *source) exists(seq uint64) {
+func (s *source) exists(life, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open || seq <= max(s.head.Load(), s.target) {
+	if !s.open || s.life != life || seq <= max(s.head.Load(), s.target) {
 		return
 	}
 	s.set.Stats.TailRepairs.Add(1)

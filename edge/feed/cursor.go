@@ -2,6 +2,7 @@ package feed
 
 import (
 	"net"
+	"sort"
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
@@ -60,11 +61,9 @@ type Cursor struct {
 	scratch  []wire.Frame
 }
 
-// NewCursor returns a cursor that hands out what follows position pos.
-func (f *Feed) NewCursor(pos uint64) *Cursor {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return &Cursor{feed: f, pos: pos, last: pos, generation: f.generation, newcomer: true}
+// NewCursor returns a cursor that hands out what follows a start that Begin found.
+func (f *Feed) NewCursor(start Start) *Cursor {
+	return &Cursor{feed: f, pos: start.Pos, last: start.Pos, generation: start.generation, newcomer: true}
 }
 
 // Pos is the position up to which everything was handed out.
@@ -89,11 +88,11 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	switch {
-	case c.lost.Reason != "":
-		return dst, count, Lost
 	case c.generation != f.generation:
 		known, _ := f.set.Known()
 		c.lost = Page{Reason: wire.EpochChanged, First: known.First}
+		return dst, count, Lost
+	case c.lost.Reason != "":
 		return dst, count, Lost
 	case f.durable == nil:
 		return dst, count, AtHead
@@ -126,7 +125,9 @@ func (c *Cursor) turn() bool {
 			c.lost = page
 			return false
 		}
-		c.frames, c.through, c.fresh = page.Frames, page.Through, true
+		// The ring may have served what the page holds while it was on its way.
+		i := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > c.pos })
+		c.frames, c.through, c.fresh = page.Frames[i:], page.Through, true
 	}
 	return true
 }

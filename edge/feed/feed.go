@@ -34,7 +34,9 @@ type Feed struct {
 	mu    sync.RWMutex
 	sinks map[Sink]int
 	ring  ring
-	// generation counts the epochs that the feed has lived through.
+	// epoch is the one that ring and generation belong to, empty before the feed's
+	// source has started; generation counts its changes.
+	epoch      string
 	generation uint64
 	passing    passing
 }
@@ -85,6 +87,9 @@ func (f *Feed) notify() {
 func (f *Feed) append(m Message, body []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if m.Seq <= f.ring.last() {
+		return // A view that selects an event for two reasons.
+	}
 	f.ring.append(f.frame(m, f.ring.last(), body))
 	if m.Event == eventUserLeft {
 		f.passing.forget(userOf(m.Data))

@@ -209,23 +209,23 @@ type reading struct {
 }
 
 // readAfter makes one read of a channel, or of the whole service for the zero
-// Channel, and proves that nothing was trimmed between the position and what it
-// brings. It begins at the position itself: a message there proves it. Otherwise
-// the leader is asked for the log's oldest position, after the read. What each is
-// given counts only where first and hole are not set.
+// Channel, and proves that nothing was trimmed between the position and the end of
+// what it brings. The log may lose its front between two messages of an answer, so
+// the proof comes after the read: positions of a whole service are contiguous; for a
+// channel the leader is asked for the log's oldest position. The read begins at the
+// position itself: an event there is the one before what follows. What each is given
+// counts only where first and hole are not set.
 func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, bytes int, leader bool, each func(Message)) (r reading, err error) {
 	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: bytes, Leader: leader}
-	n, next := uint64(0), false
-	r.end = after
+	n, contiguous := uint64(0), true
+	r.before, r.end = after, after
 	r.more, err = s.log.Read(ctx, q, func(m Message) {
 		n++
 		if m.Seq == after {
-			r.before, r.exact = after, true
+			r.exact = true
 			return
 		}
-		if r.end == after {
-			next = m.Seq == after+1
-		}
+		contiguous = contiguous && m.Seq == r.end+1
 		r.end = m.Seq
 		each(m)
 	})
@@ -234,8 +234,7 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	}
 	s.Stats.Reads.Add(1)
 	s.Stats.ReadEvents.Add(n)
-	whole := channel.IsZero()
-	if whole && next || r.exact && (!whole || r.end == after) {
+	if channel.IsZero() && contiguous && r.end > after {
 		return r, nil
 	}
 	st, err := s.askState(ctx)
@@ -245,8 +244,8 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	switch {
 	case st.First > after+1:
 		r.first = st.First
-	case whole:
-		r.hole = r.end > after
+	case channel.IsZero():
+		r.hole = !contiguous
 	case st.First == after+1:
 		r.before, r.exact = 0, true
 	}

@@ -247,7 +247,7 @@ func open(t *testing.T, s *Set, channel string, since wire.Since) (*reader, Star
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{t: t, feed: f, c: f.NewCursor(start.Pos), grew: make(chan struct{}, 1)}
+	r := &reader{t: t, feed: f, c: f.NewCursor(start), grew: make(chan struct{}, 1)}
 	f.Join(r)
 	t.Cleanup(func() {
 		f.Leave(r)

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"fmt"
+	"sort"
 
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
@@ -57,7 +59,29 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if cut {
 		h.More = true
 	}
-	return h, nil
+	return h, s.checkFront(ctx, &h, since, pos)
+}
+
+// checkFront drops from a history what the log lost while it was read: the front may
+// go between two messages of an answer, and what is left behind it is complete.
+func (s *Set) checkFront(ctx context.Context, h *History, since wire.Since, pos uint64) error {
+	st, err := s.askState(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Epoch != h.Epoch {
+		return fmt.Errorf("%w: the epoch changed meanwhile", ErrUnavailable)
+	}
+	if st.First <= pos+1 {
+		return nil
+	}
+	h.FirstSeq = st.First
+	i := sort.Search(len(h.Frames), func(i int) bool { return h.Frames[i].Seq >= st.First })
+	h.Frames = h.Frames[i:]
+	if since.Kind == wire.SinceSeq && h.Reason == "" {
+		h.Reason = wire.PositionExpired
+	}
+	return nil
 }
 
 // stretch reads the events in (pos, upTo], at most limit and what fits into a

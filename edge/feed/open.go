@@ -102,7 +102,7 @@ func (s *Set) openBatch(parent context.Context, batch []*source) error {
 			at = st.Last
 		}
 		first := !isClosed(src.opened)
-		src.start(at, last[src.key.channel], !first)
+		src.start(at, last[src.key.channel], st.Epoch)
 		s.mu.Lock()
 		src.checks, src.due = 0, time.Now().Add(250*time.Millisecond)
 		s.mu.Unlock()

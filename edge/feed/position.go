@@ -17,6 +17,8 @@ type Start struct {
 	// Reason, where not empty, says why the client can't resume where it asked;
 	// Pos is then the oldest position that it can.
 	Reason wire.Reason
+	// generation is the feed's that Pos belongs to.
+	generation uint64
 }
 
 // resume decides whether a position can be resumed when the log holds st. It is
@@ -36,9 +38,55 @@ func resume(since wire.Since, st State) wire.Reason {
 // Begin finds where a subscription begins that asks for since. The error matches
 // ErrUnavailable.
 func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
+	for {
+		epoch, generation, err := f.settled(ctx)
+		if err != nil {
+			return Start{}, err
+		}
+		start, err := f.begin(ctx, since)
+		if err != nil {
+			return Start{}, err
+		}
+		// Where the epoch changed meanwhile, what was found is of two logs.
+		if now, again := f.at(); start.Epoch == epoch && now == epoch && again == generation || f.durable == nil {
+			start.generation = generation
+			return start, nil
+		}
+		if err := f.set.waitIn(ctx, reopening); err != nil {
+			return Start{}, err
+		}
+	}
+}
+
+// reopening is how often somebody who waits for a feed to be opened under a new
+// epoch looks.
+const reopening = 2 * time.Millisecond
+
+// at is the epoch and the generation of the feed.
+func (f *Feed) at() (epoch string, generation uint64) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.epoch, f.generation
+}
+
+// settled waits until the feed is open under the epoch that the log is known to have.
+func (f *Feed) settled(ctx context.Context) (epoch string, generation uint64, err error) {
+	for {
+		st, loaded := f.set.Known()
+		epoch, generation = f.at()
+		if loaded && epoch == st.Epoch || f.durable == nil {
+			return epoch, generation, nil
+		}
+		if err := f.set.waitIn(ctx, reopening); err != nil {
+			return "", 0, err
+		}
+	}
+}
+
+func (f *Feed) begin(ctx context.Context, since wire.Since) (Start, error) {
 	s := f.set
 	st, loaded := s.Known()
-	if !loaded || f.durable == nil && since.Kind != wire.SinceNow {
+	if !loaded {
 		var err error
 		if st, err = s.State(ctx); err != nil {
 			return Start{}, err
@@ -67,13 +115,7 @@ func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
 	case wire.SinceStart:
 		start.Pos = st.First - 1
 	case wire.SinceSeq:
-		start.Pos = since.Seq
-		if start.Reason = resume(since, st); start.Reason == "" {
-			start.Reason, err = f.sameEvent(ctx, since)
-		}
-		if start.Reason != "" {
-			start.Pos = st.First - 1
-		}
+		return f.resumeAt(ctx, since, st)
 	case wire.SinceLast:
 		start.Pos, err = s.lastN(ctx, f, since.Last, st)
 	case wire.SinceTime:
@@ -81,6 +123,34 @@ func (f *Feed) Begin(ctx context.Context, since wire.Since) (Start, error) {
 	}
 	if err != nil {
 		return Start{}, err
+	}
+	return f.bound(start), nil
+}
+
+// resumeAt decides about a position that the ring does not hold. A refusal is only
+// given for an answer of the leader to a question that was asked after the client's:
+// another edge may have been told of events and epochs that this one has not.
+func (f *Feed) resumeAt(ctx context.Context, since wire.Since, st State) (Start, error) {
+	reason := resume(since, st)
+	if reason != "" {
+		err := f.set.call(func(own context.Context) (err error) {
+			st, err = f.set.askState(own)
+			return err
+		})
+		if err != nil {
+			return Start{}, err
+		}
+		reason = resume(since, st)
+	}
+	start := Start{Pos: since.Seq, Epoch: st.Epoch, First: st.First, Reason: reason}
+	if reason == "" {
+		var err error
+		if start.Reason, err = f.sameEvent(ctx, since); err != nil {
+			return Start{}, err
+		}
+	}
+	if start.Reason != "" {
+		start.Pos = st.First - 1
 	}
 	return f.bound(start), nil
 }

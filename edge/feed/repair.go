@@ -55,7 +55,7 @@ func (s *Set) repairAll() {
 func (s *Set) repairOne(src *source) bool {
 	for attempt := 0; ; {
 		src.mu.Lock()
-		head, target := src.head.Load(), src.target
+		life, head, target := src.life, src.head.Load(), src.target
 		if !src.open || head >= target {
 			src.queued = false
 			src.mu.Unlock()
@@ -73,17 +73,17 @@ func (s *Set) repairOne(src *source) bool {
 		case err != nil:
 			attempt = max(attempt, 1) // Not the replica's fault: no need for the leader.
 		case r.first > 0:
-			src.skip(head, r.first-1)
+			src.skip(life, head, r.first-1)
 			attempt = 0
 			continue
 		case len(list) > 0 && !r.hole:
 			attempt = 0
-			src.repaired(head, list)
+			src.repaired(life, head, list)
 			continue
 		case leader:
 			// The leader has nothing there: what announced the target was no
 			// event of the source.
-			src.retract(head)
+			src.retract(life, head)
 			continue
 		default:
 			s.Stats.Stale.Add(1)
@@ -99,10 +99,10 @@ func (s *Set) repairOne(src *source) bool {
 const leaderAfter = 5
 
 // repaired gives the source what the log held after head.
-func (s *source) repaired(head uint64, list []Message) {
+func (s *source) repaired(life, head uint64, list []Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open || s.head.Load() != head {
+	if !s.open || s.life != life || s.head.Load() != head {
 		return // Started anew meanwhile.
 	}
 	for _, m := range list {
@@ -112,10 +112,10 @@ func (s *source) repaired(head uint64, list []Message) {
 
 // skip moves the source over what the log lost between head and to. Cursors that
 // stand before it find out by themselves that their position expired.
-func (s *source) skip(head, to uint64) {
+func (s *source) skip(life, head, to uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open || s.head.Load() != head {
+	if !s.open || s.life != life || s.head.Load() != head {
 		return
 	}
 	for _, f := range s.feeds {
@@ -129,10 +129,10 @@ func (s *source) skip(head, to uint64) {
 }
 
 // retract takes back a target that the leader does not know.
-func (s *source) retract(head uint64) {
+func (s *source) retract(life, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.head.Load() == head {
+	if s.life == life && s.head.Load() == head {
 		s.target = head
 	}
 }

@@ -308,3 +308,14 @@ func (s *Set) wait(d time.Duration) bool {
 		return true
 	}
 }
+
+// waitIn waits, and says why it is of no use to go on.
+func (s *Set) waitIn(ctx context.Context, d time.Duration) error {
+	if !s.wait(d) {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}

@@ -37,8 +37,12 @@ type source struct {
 	head atomic.Uint64
 
 	// Guarded by mu. Live messages, repairs and checks all come through here.
-	mu     sync.Mutex
-	open   bool
+	mu   sync.Mutex
+	open bool
+	// life counts starts and stops: an answer of the log that was asked for in
+	// another life says nothing about this one.
+	life   uint64
+	epoch  string
 	target uint64 // The newest position that is known to exist.
 	// queued is true while the source waits for a repair or is being repaired.
 	queued bool
@@ -127,11 +131,18 @@ func (s *source) pass(m Message) {
 	}
 }
 
-// advance moves the head to a position up to which a check found nothing new.
-func (s *source) advance(from, to uint64) {
+// now is where the source stands, for a question to the log.
+func (s *source) now() (life, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open && s.head.Load() >= from && s.target <= s.head.Load() && to > s.head.Load() {
+	return s.life, s.head.Load()
+}
+
+// advance moves the head to a position up to which a check found nothing new.
+func (s *source) advance(life, from, to uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open && s.life == life && s.head.Load() >= from && s.target <= s.head.Load() && to > s.head.Load() {
 		s.head.Store(to)
 		s.target = max(s.target, to)
 	}
@@ -147,6 +158,7 @@ func (s *source) join(f *Feed) {
 		head := s.head.Load()
 		f.mu.Lock()
 		f.ring.reset(head, head)
+		f.epoch = s.epoch
 		f.mu.Unlock()
 	}
 }
@@ -160,11 +172,14 @@ func (s *source) leave(f *Feed) (empty bool) {
 	return len(s.feeds) == 0
 }
 
-// start makes the source serve from position head on; last is the position of
+// start makes the source serve from position head of an epoch on; last is the position of
 // the last event at or before head, where that is known (0 otherwise).
-func (s *source) start(head, last uint64, newEpoch bool) {
+func (s *source) start(head, last uint64, epoch string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The head comes first: a cursor that finds its feed under the new epoch must
+	// not find the head of the old one.
+	s.head.Store(head)
 	for _, f := range s.feeds {
 		if s.key.transient {
 			continue
@@ -174,13 +189,14 @@ func (s *source) start(head, last uint64, newEpoch bool) {
 			last = head
 		}
 		f.ring.reset(head, last)
-		if newEpoch {
+		if f.epoch != "" && f.epoch != epoch {
 			f.generation++
 		}
+		f.epoch = epoch
 		f.mu.Unlock()
 	}
-	s.head.Store(head)
-	s.open = true
+	s.open, s.epoch = true, epoch
+	s.life++
 	s.raise(s.target)
 	for _, f := range s.feeds {
 		f.mu.RLock()
@@ -194,4 +210,5 @@ func (s *source) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open, s.target = false, 0
+	s.life++
 }

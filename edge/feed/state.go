@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,9 +21,14 @@ type stateCache struct {
 	known  State
 	loaded bool
 	asked  time.Time
-	// falls counts how often in a row the leader's last position was below one
-	// that had been delivered; fenced is true once that is beyond doubt.
+	// changes counts the epochs: an answer to a question that was asked before a
+	// change is not compared with what is known after it.
+	changes int
+	// falls counts how often in a row, at least a second apart, the leader's last
+	// position was below one that had been delivered; fenced is true once that is
+	// beyond doubt.
 	falls  int
+	fell   time.Time
 	fenced bool
 }
 
@@ -74,28 +80,43 @@ func (s *Set) State(ctx context.Context) (State, error) {
 
 // askState asks the leader now.
 func (s *Set) askState(ctx context.Context) (State, error) {
-	before := s.state.delivered.Load()
+	s.state.mu.Lock()
+	changes, before := s.state.changes, s.state.delivered.Load()
+	s.state.mu.Unlock()
 	st, err := s.log.State(ctx)
 	if err != nil {
 		return State{}, unavailable(err)
 	}
-	return st, s.observe(st, before)
+	return st, s.observe(st, changes, before)
 }
 
-// observe compares what the leader said with what was known. delivered is the
-// newest position that had been delivered before the leader was asked.
-func (s *Set) observe(st State, delivered uint64) error {
+// errOldAnswer says that the epoch changed while the leader was being asked.
+var errOldAnswer = fmt.Errorf("%w: the epoch changed meanwhile", ErrUnavailable)
+
+// observe compares what the leader said with what was known. changes and delivered
+// are the count of epochs, and the newest position delivered, before it was asked.
+func (s *Set) observe(st State, changes int, delivered uint64) error {
 	c := &s.state
 	c.mu.Lock()
+	if changes != c.changes {
+		if st.Epoch != c.known.Epoch {
+			c.mu.Unlock()
+			return errOldAnswer
+		}
+		delivered = 0
+	}
 	changed := c.loaded && c.known.Epoch != st.Epoch
 	switch {
 	case changed:
+		c.changes++
 		c.falls, c.fenced = 0, false
 		c.delivered.Store(0)
 		s.bodies.forget()
 	case c.fenced:
+	case st.Last < delivered && time.Since(c.fell) < time.Second:
 	case st.Last < delivered:
 		c.falls++
+		c.fell = time.Now()
 		if c.fenced = c.falls >= fallsToFence; c.fenced {
 			s.logger.Error("stream is shorter than what was delivered; it is not served until it gets a new epoch",
 				"service", s.service, "epoch", st.Epoch, "last_seq", st.Last, "delivered_seq", delivered)

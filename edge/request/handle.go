@@ -160,7 +160,7 @@ func (s *Session) attach(ctx context.Context, selection wire.Selection) attachme
 	}
 	sub := &subscription{
 		session: s, feed: f, channel: selection.Channel,
-		cursor: f.NewCursor(start.Pos), reading: true,
+		cursor: f.NewCursor(start), reading: true,
 	}
 	s.shard.add(sub)
 	s.server.Stats.Subscriptions.Add(1)

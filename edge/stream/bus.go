@@ -95,7 +95,7 @@ func (b *Bus) connect(cfg Config, role string) (*nats.Conn, error) {
 		nats.ReconnectHandler(func(*nats.Conn) {
 			b.Stats.Reconnects.Add(1)
 			b.logger.Info("nats is back", "connection", role)
-			b.suspect()
+			b.Suspect()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -143,7 +143,7 @@ func (b *Bus) Connected() bool { return b.live.IsConnected() && b.history.IsConn
 func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		b.Stats.Slow.Add(1)
-		b.suspect()
+		b.Suspect()
 		return
 	}
 	subject := ""
@@ -153,14 +153,20 @@ func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	b.logger.Error("nats reported an error", "subject", subject, "error", err)
 }
 
-// suspect makes every service compare itself with the log.
-func (b *Bus) suspect() {
+// Suspect makes every service compare itself with the log. The Bus calls it itself
+// when live messages may have been lost.
+func (b *Bus) Suspect() {
+	var calls []func()
 	b.mu.RLock()
-	defer b.mu.RUnlock()
 	for _, s := range b.services {
 		if s.suspect != nil {
-			s.suspect()
+			calls = append(calls, s.suspect)
 		}
+	}
+	b.mu.RUnlock()
+	// Without the lock: who is called may be subscribing.
+	for _, call := range calls {
+		call()
 	}
 }
 

@@ -118,26 +118,68 @@ func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, e
 	return true, nil
 }
 
+// tailBytes bounds the subjects of one lookup of tails, in bytes: a request must fit
+// into the server's largest message.
+const tailBytes = 128 << 10
+
 // Tails looks up last positions.
 func (s *Service) Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {
-	req := directget.Request{MultiLast: make([]string, len(channels)), UpToSeq: upTo}
-	if since > 0 {
-		req.Seq = since + 1
-	}
+	last := make(map[schema.Channel]uint64)
 	names := make(map[string]schema.Channel, len(channels))
-	for i, channel := range channels {
-		subject := schema.Subject(schema.Stored, s.service, channel)
-		req.MultiLast[i], names[subject] = subject, channel
+	var checked, unused uint64
+	for len(channels) > 0 {
+		var subjects []string
+		for bytes := 0; len(channels) > 0 && bytes < tailBytes; channels = channels[1:] {
+			subject := schema.Subject(schema.Stored, s.service, channels[0])
+			subjects, names[subject] = append(subjects, subject), channels[0]
+			bytes += len(subject) + 3
+		}
+		upToHere, err := s.tails(ctx, subjects, since, upTo, func(subject string, seq uint64) { last[names[subject]] = seq })
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case upToHere == 0:
+			unused++
+		case checked == 0 || upToHere < checked:
+			checked = upToHere
+		}
 	}
-	last := map[schema.Channel]uint64{}
-	end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
-		last[names[m.Subject]] = m.Seq
-		return nil
-	})
-	if err != nil {
-		return nil, 0, err
+	if unused > 0 {
+		// Of some channels nobody says how far it looked.
+		checked = 0
 	}
-	return last, end.UpToSeq, nil
+	return last, checked, nil
+}
+
+// tails makes one lookup. The answer carries whole messages, of which the server
+// sends only so many bytes: what is missing is asked for behind the last one that
+// came, since answers are in order. Any replica may give each part, so what has been
+// checked is the least of what they say.
+func (s *Service) tails(ctx context.Context, subjects []string, since, upTo uint64, each func(string, uint64)) (checked uint64, err error) {
+	req := directget.Request{MultiLast: subjects, UpToSeq: upTo}
+	for after := since; ; {
+		if after > 0 {
+			req.Seq = after + 1
+		}
+		end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
+			after = m.Seq
+			each(m.Subject, m.Seq)
+			return nil
+		})
+		switch {
+		case err != nil:
+			return 0, err
+		case end.None:
+			// None of the subjects is stored; behind a first part that means that
+			// another replica answers, which does not hold them yet.
+			return 0, nil
+		case checked == 0 || end.UpToSeq < checked:
+			checked = end.UpToSeq
+		}
+		if end.NumPending == 0 {
+			return checked, nil
+		}
+	}
 }
 
 // message turns what the log holds into an event. channel is known where a single

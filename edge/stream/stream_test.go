@@ -2,8 +2,10 @@ package stream_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/publisher/natstest"
 	"github.com/bodhisattva/indranet/schema"
+	"github.com/bodhisattva/indranet/schema/catalogue"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,8 +43,13 @@ func channel(t *testing.T, name string) schema.Channel {
 // put stores a message on a channel of dhruva, with headers of the publisher's own.
 func put(t *testing.T, nc *nats.Conn, c schema.Channel, headers ...string) {
 	t.Helper()
+	putData(t, nc, c, `{}`, headers...)
+}
+
+func putData(t *testing.T, nc *nats.Conn, c schema.Channel, data string, headers ...string) {
+	t.Helper()
 	m := nats.NewMsg(schema.Subject(schema.Stored, schema.Dhruva, c))
-	m.Data = []byte(`{}`)
+	m.Data = []byte(data)
 	m.Header.Set(schema.HeaderEvent, "adapter.activated")
 	for i := 0; i < len(headers); i += 2 {
 		m.Header.Add(headers[i], headers[i+1])
@@ -182,5 +190,83 @@ func TestReconnectMakesEverybodySuspicious(t *testing.T) {
 	defer cancel()
 	if err := bus.Service(schema.Dhruva).Flush(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTailsOfLargeEventsAreComplete(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Dhruva))
+	s, nc := connect(t, srv).Service(schema.Dhruva), srv.Connect(t)
+	var channels []schema.Channel
+	data := `{"adapter_id":"` + strings.Repeat("x", 250<<10) + `"}`
+	for i := range 8 {
+		c := channel(t, fmt.Sprintf("adapter:%d", i))
+		channels = append(channels, c)
+		putData(t, nc, c, data)
+	}
+	last, checked, err := s.Tails(t.Context(), channels, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range channels {
+		if last[c] != uint64(i+1) {
+			t.Errorf("%s: last %d, want %d, although checked up to %d", c, last[c], i+1, checked)
+		}
+	}
+}
+
+func TestSuspectAndSubscribeDoNotDeadlock(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Dhruva))
+	bus := connect(t, srv)
+	s := bus.Service(schema.Dhruva)
+	set := feed.New(schema.Dhruva, catalogue.Default(), s, s, feed.Config{Linger: time.Nanosecond}, slog.New(slog.DiscardHandler))
+	s.OnSuspect(set.Suspect)
+	done := make(chan struct{})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				bus.Suspect()
+			}
+		}
+	})
+	go func() {
+		defer close(done)
+		for i := range 200 {
+			target, err := catalogue.Default().Lookup(schema.Dhruva, channel(t, fmt.Sprintf("adapter:%d", i)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			f, err := set.Open(ctx, target)
+			cancel()
+			if err == nil {
+				f.Release()
+			}
+		}
+	}()
+	select {
+	case <-done:
+		close(stop)
+		wg.Wait()
+		set.Close()
+	case <-time.After(30 * time.Second):
+		panic("deadlock") // The dump shows who waits for whom.
+	}
+}
+
+func TestChannelsOfOneClientDoNotStopTheTailCheckOfOthers(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Dhruva))
+	s := connect(t, srv).Service(schema.Dhruva)
+	var channels []schema.Channel
+	for i := range 1000 { // A thousand names of 200 bytes.
+		channels = append(channels, channel(t, "adapter:"+fmt.Sprintf("%04d", i)+strings.Repeat("<", 196)))
+	}
+	if _, _, err := s.Tails(t.Context(), channels, 0, 0); err != nil {
+		t.Errorf("a chunk of 1000 channels: %v", err)
 	}
 }
