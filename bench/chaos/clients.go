@@ -27,16 +27,16 @@ func names(service schema.Service, channels int) []string {
 // newClients returns n clients: every temper in turn, on channels and views.
 func newClients(s settings, f *fleet, start time.Time, calm <-chan struct{}) []*client.Client {
 	rng := rand.New(rand.NewPCG(s.seed, 7))
-	var addresses []string
-	for _, l := range f.clients {
-		addresses = append(addresses, l.Addr())
+	var at []client.Edge
+	for i, l := range f.clients {
+		at = append(at, client.Edge{Name: f.edge[i].role.Name, Address: l.Addr()})
 	}
 	tempers := client.Tempers()
 	var list []*client.Client
 	for i := range s.clients {
 		service := services[rng.IntN(len(services))]
 		cfg := client.Config{
-			Service: string(service), Edges: addresses, Temper: tempers[i%len(tempers)], From: "now",
+			Service: string(service), Edges: at, Temper: tempers[i%len(tempers)], From: "now",
 			Channels: pickChannels(rng, service, s.channels), Begin: time.Duration(rng.Int64N(int64(2 * time.Second))),
 			Calm: calm, Start: start, Seed: rng.Uint64(),
 		}

@@ -134,7 +134,7 @@ func (f *faults) natsFaults() []fault {
 		}
 		return nil
 	}
-	any := func(_ context.Context, rng *rand.Rand) *process { return f.fleet.nats[rng.IntN(nodes)] }
+	node := func(_ context.Context, rng *rand.Rand) *process { return f.fleet.nats[rng.IntN(nodes)] }
 	end := func(pick func(context.Context, *rand.Rand) *process, sig syscall.Signal) func(context.Context, *rand.Rand) (string, func() error) {
 		return func(ctx context.Context, rng *rand.Rand) (string, func() error) {
 			p := pick(ctx, rng)
@@ -157,11 +157,11 @@ func (f *faults) natsFaults() []fault {
 	}
 	return []fault{
 		{"nats leader killed", 3, time.Second, 6 * time.Second, end(leader, syscall.SIGKILL)},
-		{"nats node killed", 2, time.Second, 6 * time.Second, end(any, syscall.SIGKILL)},
+		{"nats node killed", 2, time.Second, 6 * time.Second, end(node, syscall.SIGKILL)},
 		{"nats leader ended", 2, time.Second, 4 * time.Second, end(leader, syscall.SIGTERM)},
-		{"nats node ended", 1, time.Second, 4 * time.Second, end(any, syscall.SIGTERM)},
+		{"nats node ended", 1, time.Second, 4 * time.Second, end(node, syscall.SIGTERM)},
 		{"nats leader paused", 2, time.Second, 7 * time.Second, pause(leader)},
-		{"nats node paused", 2, time.Second, 7 * time.Second, pause(any)},
+		{"nats node paused", 2, time.Second, 7 * time.Second, pause(node)},
 		{"leader steps down", 6, 0, 0, func(ctx context.Context, rng *rand.Rand) (string, func() error) {
 			stream := services[rng.IntN(len(services))].Stream()
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

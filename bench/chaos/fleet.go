@@ -269,6 +269,15 @@ func (f *fleet) scrape(ctx context.Context) {
 	}
 }
 
+// scrapeAlways reads the counters again and again, for an edge that is killed takes
+// its own with it.
+func (f *fleet) scrapeAlways(ctx context.Context) error {
+	for wait(ctx, time.Second) {
+		f.scrape(ctx)
+	}
+	return nil
+}
+
 // sum adds up a counter with a label over all edges and all of their lives.
 func (f *fleet) sum(name, label string) float64 {
 	f.mu.Lock()

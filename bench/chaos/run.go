@@ -3,12 +3,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -79,6 +81,9 @@ func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) 
 			return
 		}
 		fmt.Fprintf(out, "the logs are in %s\n", dir)
+		if r != nil {
+			err = errors.Join(err, r.keep(dir))
+		}
 	}()
 	f, err := newFleet(ctx, dir, s.seed)
 	if err != nil {
@@ -95,21 +100,26 @@ func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) 
 	return r, err
 }
 
+// keep writes what the subscriptions saw that have violations.
+func (r *result) keep(dir string) error {
+	out, err := os.Create(filepath.Join(dir, "histories.txt"))
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	w := bufio.NewWriter(out)
+	for _, h := range r.report.Broken {
+		h.Print(w)
+	}
+	return errors.Join(w.Flush(), out.Close())
+}
+
 // drive publishes, subscribes and breaks for the run's duration, then heals and waits,
 // and checks.
 func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) (*result, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	start := time.Now()
 	r := &result{settings: s, fleet: f, book: newBook()}
-
-	scraped, stopScraping := background(ctx, func(ctx context.Context) error {
-		for wait(ctx, time.Second) {
-			f.scrape(ctx)
-		}
-		return nil
-	})
-	defer func() { stopScraping(); <-scraped }()
+	scraping := background(ctx, f.scrapeAlways)
+	defer scraping.end()
 
 	stop := make(chan struct{})
 	pubs, closePublishers, err := publishers(f.publish)
@@ -117,92 +127,113 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 		return nil, err
 	}
 	defer closePublishers()
-	publishing, stopPublishing := background(ctx, func(ctx context.Context) error { return publishAll(ctx, authors(s, pubs, r.book, start), stop) })
-	defer func() { stopPublishing(); <-publishing }()
+	publishing := background(ctx, func(ctx context.Context) error {
+		return publishAll(ctx, authors(s, pubs, r.book, start), stop)
+	})
+	defer publishing.end()
 
 	calm, known := make(chan struct{}), make(chan struct{})
 	var goals map[string]map[string]uint64
 	r.clients = newClients(s, f, start, calm)
-	reading, stopReading := background(ctx, func(ctx context.Context) error {
+	reading := background(ctx, func(ctx context.Context) error {
 		var all sync.WaitGroup
 		for _, c := range r.clients {
-			all.Go(func() { _ = c.Run(ctx, goalsOf(known, &goals, c.Service())) }) // Its Stats say whether it got there.
+			all.Go(func() { c.Run(ctx, goalsOf(known, &goals, c.Service())) })
 		}
 		all.Wait()
 		return nil
 	})
-	defer func() { stopReading(); <-reading }()
+	defer reading.end()
 
 	breaker := &faults{fleet: f, seed: s.seed, start: start, say: say}
-	broken, stopBreaking := background(ctx, func(ctx context.Context) error {
-		if s.calm {
-			return nil
-		}
-		return breaker.run(ctx)
-	})
-	select {
-	case <-time.After(s.duration):
-	case err := <-publishing:
-		stopBreaking()
-		<-broken
-		return nil, errors.Join(errors.New("chaos: the publishers ended"), err)
-	case <-ctx.Done():
+	if err := breakFor(ctx, s, breaker, publishing); err != nil {
+		return nil, err
 	}
-	stopBreaking()
-	if err := errors.Join(<-broken, ctx.Err(), f.heal()); err != nil {
+	if err := f.heal(); err != nil {
 		return nil, err
 	}
 	r.faults = breaker.count
 	close(calm)
 	close(stop)
 	say("%7.2fs everything is healed", time.Since(start).Seconds())
-	select {
-	case err := <-publishing:
-		if err != nil {
-			return nil, err
-		}
-	case <-time.After(settlePublish):
+	if !publishing.within(settlePublish) {
 		return nil, errors.New("chaos: publishers have no receipts although everything is healed")
+	}
+	if publishing.err != nil {
+		return nil, publishing.err
 	}
 	goals = r.book.goals()
 	close(known)
 	say("%7.2fs the markers are stored", time.Since(start).Seconds())
 	healed := time.Now()
-	select {
-	case <-reading:
-	case <-time.After(settleClients):
-	}
+	reading.within(settleClients)
 	r.settled = time.Since(healed)
-	for _, c := range r.clients {
-		if c.Stats.Missing.Load() > 0 {
-			r.behind++
-		}
-	}
-	stopReading()
-	<-reading
+	reading.end()
 	r.notReady = f.until(ctx, "an edge", func() error { return f.ready(ctx) })
 	f.scrape(ctx)
 	var histories []check.History
 	for _, c := range r.clients {
+		if c.Stats.Missing.Load() > 0 {
+			r.behind++
+		}
 		histories = append(histories, c.Histories()...)
 	}
 	r.report = check.Check(&check.Log{Events: r.book.events, Unknown: r.book.unknown}, histories)
 	return r, nil
 }
 
-// background runs f until it ends or stop is called. done gives its error once and is
-// closed then.
-func background(ctx context.Context, f func(context.Context) error) (done <-chan error, stop func()) {
+// breakFor breaks things for the run's duration, unless the publishers fail before.
+func breakFor(ctx context.Context, s settings, f *faults, publishing *task) error {
+	breaking := background(ctx, func(ctx context.Context) error {
+		if s.calm {
+			return nil
+		}
+		return f.run(ctx)
+	})
+	var early error
+	if publishing.within(s.duration) {
+		early = errors.Join(errors.New("chaos: the publishers ended"), publishing.err)
+	}
+	breaking.end()
+	return errors.Join(early, breaking.err, ctx.Err())
+}
+
+// task is a function that runs beside its caller, who must end it.
+type task struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	// err is set when done is closed.
+	err error
+}
+
+func background(ctx context.Context, f func(context.Context) error) *task {
 	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan error, 1)
+	t := &task{done: make(chan struct{}), cancel: cancel}
 	go func() {
-		defer close(result)
-		defer cancel()
-		if err := f(ctx); err != nil && ctx.Err() == nil {
-			result <- err
+		defer close(t.done)
+		if err := f(ctx); ctx.Err() == nil {
+			t.err = err
 		}
 	}()
-	return result, cancel
+	return t
+}
+
+// within reports whether the task ends by itself within the time.
+func (t *task) within(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-t.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// end cancels the task where it still runs, and waits for it.
+func (t *task) end() {
+	t.cancel()
+	<-t.done
 }
 
 // publishAll runs all authors until stop is closed and each has stored its marker.

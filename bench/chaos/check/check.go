@@ -19,7 +19,9 @@ func Check(log *Log, histories []History) *Report {
 			s = &service{}
 		}
 		w := walk{report: r, log: log, service: s, history: h, where: h.Client + " " + h.Service + " " + h.Channel}
-		w.run()
+		if w.run(); w.broken {
+			r.Broken = append(r.Broken, h)
+		}
 	}
 	return r
 }
@@ -31,6 +33,7 @@ type walk struct {
 	service *service
 	history *History
 	where   string
+	broken  bool
 
 	// started is true after the first ack.
 	started bool
@@ -46,6 +49,7 @@ type walk struct {
 }
 
 func (w *walk) add(v Violation, format string, args ...any) {
+	w.broken = true
 	w.report.add(v, w.where, fmt.Sprintf(format, args...))
 }
 

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"fmt"
 	"hash/fnv"
+	"io"
 	"strings"
 	"time"
 )
@@ -57,6 +59,8 @@ type Note struct {
 	Before int
 	// At is when it came, since the start of the run.
 	At time.Duration
+	// From says, for people, who told it.
+	From string
 	// Seq is the position that was told.
 	Seq uint64
 	// Epoch, Recovered and Reason are what the ack said.
@@ -79,6 +83,36 @@ type History struct {
 	// Notes and Deliveries are in the order in which they came.
 	Notes      []Note
 	Deliveries []Delivery
+}
+
+// Print writes the history for people, with the deliveries between two notes as one
+// line.
+func (h *History) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s, %s of %s\n", h.Client, h.Channel, h.Service)
+	done := 0
+	deliveries := func(to int) {
+		if list := h.Deliveries[done:to]; len(list) > 0 {
+			fmt.Fprintf(w, "\t%d events:", len(list))
+			for _, d := range list {
+				fmt.Fprintf(w, " %d>%d", d.Prev, d.Seq)
+			}
+			fmt.Fprintln(w)
+		}
+		done = to
+	}
+	for _, n := range h.Notes {
+		deliveries(n.Before)
+		what := [...]string{"subscribed", "told", "reset"}[n.Kind]
+		fmt.Fprintf(w, "\t%s %s %s %d", at(n.At), n.From, what, n.Seq)
+		if n.Resumed {
+			fmt.Fprintf(w, ", asked for %d", n.Asked)
+		}
+		if n.Reason != "" {
+			fmt.Fprintf(w, ", %s", n.Reason)
+		}
+		fmt.Fprintln(w)
+	}
+	deliveries(len(h.Deliveries))
 }
 
 // Selects reports whether a subscription to channel gets the events of home.

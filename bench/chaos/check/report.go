@@ -53,6 +53,8 @@ type Report struct {
 	// Count counts the violations. Findings are the first of each kind.
 	Count    map[Violation]int
 	Findings []Finding
+	// Broken are the histories with violations.
+	Broken []*History
 }
 
 // maxFindings bounds the findings of each kind that are kept.

@@ -29,8 +29,8 @@ import (
 type Config struct {
 	Name    string
 	Service string
-	// Edges are the addresses of the edges' listeners, of which any will do.
-	Edges []string
+	// Edges are the edges, of which any will do.
+	Edges []Edge
 	// Channels are what it subscribes to, from "start" or "now".
 	Channels []string
 	From     string
@@ -42,6 +42,9 @@ type Config struct {
 	Start time.Time
 	Seed  uint64
 }
+
+// Edge is where to connect.
+type Edge struct{ Name, Address string }
 
 // Client is one subscriber. Run runs it; Stats may be read at any time, History when
 // Run has returned.
@@ -126,29 +129,26 @@ func (c *Client) Histories() []check.History {
 }
 
 // Run subscribes and resumes until every subscription has the event at its goal, or
-// ctx is done. goals gives, once, the last position of each channel and view that
-// this client reads.
-func (c *Client) Run(ctx context.Context, goals func(channel string) (uint64, bool)) error {
+// ctx is done. goals gives, once they are known, the last position of each channel and
+// view that this client reads.
+func (c *Client) Run(ctx context.Context, goals func(channel string) (uint64, bool)) {
 	if !c.wait(ctx, time.Until(c.cfg.Start.Add(c.cfg.Begin))) {
-		return ctx.Err()
+		return
 	}
-	edge := c.rng.IntN(len(c.cfg.Edges))
 	c.away = time.Now()
 	for ctx.Err() == nil {
-		err := c.connection(ctx, c.cfg.Edges[edge], goals)
-		if err == nil {
-			return nil
+		err := c.connection(ctx, c.cfg.Edges[c.rng.IntN(len(c.cfg.Edges))], goals)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
 		c.Stats.Closed.Add(reason(err))
 		if c.away.IsZero() {
 			c.away = time.Now()
 		}
-		edge = c.rng.IntN(len(c.cfg.Edges))
 		if !errors.Is(err, errLeave) && !c.wait(ctx, c.mood.between(10*time.Millisecond, 500*time.Millisecond)) {
-			break
+			return
 		}
 	}
-	return ctx.Err()
 }
 
 // reason is a short name for what ended a connection.
@@ -201,17 +201,17 @@ func (c *Client) calm() bool {
 }
 
 // connection runs one connection. It returns nil when the goals are reached.
-func (c *Client) connection(ctx context.Context, edge string, goals func(string) (uint64, bool)) error {
+func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (uint64, bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	conn, err := dial(ctx, "ws://"+edge+"/ws/"+c.cfg.Service)
+	conn, err := dial(ctx, "ws://"+edge.Address+"/ws/"+c.cfg.Service)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.CloseNow() }()
 	c.Stats.Connects.Add(1)
 	for _, s := range c.subs {
-		s.attached, s.caughtUp, s.pending = false, false, false
+		s.edge, s.attached, s.caughtUp, s.pending = edge.Name, false, false, false
 	}
 	// A frame is only read when the last one was taken: who takes none, reads none.
 	frames, ended := make(chan []byte), make(chan error, 1)

@@ -13,6 +13,8 @@ import (
 // the client's goroutine.
 type subscription struct {
 	channel string
+	// edge is where the client is connected.
+	edge string
 	// from is where it begins: "start" or "now".
 	from string
 
@@ -49,7 +51,7 @@ func (s *subscription) entry(withID bool) entry {
 }
 
 func (s *subscription) note(n check.Note) {
-	n.Before = len(s.history.Deliveries)
+	n.Before, n.From = len(s.history.Deliveries), s.edge
 	s.history.Notes = append(s.history.Notes, n)
 }
 
