@@ -36,21 +36,31 @@ func newClients(s settings, f *fleet, start time.Time, calm <-chan struct{}) []*
 	for i := range s.clients {
 		service := services[rng.IntN(len(services))]
 		cfg := client.Config{
-			Service: string(service), Edges: at, Temper: tempers[i%len(tempers)], From: "now",
+			Service: string(service), Edges: at, Temper: tempers[i%len(tempers)], From: from(rng, start),
 			Channels: pickChannels(rng, service, s.channels), Begin: time.Duration(rng.Int64N(int64(2 * time.Second))),
 			Calm: calm, Start: start, Seed: rng.Uint64(),
-		}
-		if rng.IntN(2) == 0 {
-			cfg.From = "start"
 		}
 		if cfg.Temper == client.Late {
 			cfg.From = "start"
 			cfg.Begin = s.duration/4 + time.Duration(rng.Int64N(int64(s.duration/2)))
 		}
-		cfg.Name = fmt.Sprintf("client %d (%s, %s)", i, cfg.Temper, cfg.From)
+		cfg.Name = fmt.Sprintf("client %d (%s, from %v)", i, cfg.Temper, cfg.From)
 		list = append(list, client.New(cfg))
 	}
 	return list
+}
+
+// from is the since of a client that has no position yet.
+func from(rng *rand.Rand, start time.Time) any {
+	switch rng.IntN(6) {
+	case 0:
+		return map[string]any{"last": 1 + rng.IntN(100)}
+	case 1:
+		return map[string]any{"time": start.Add(time.Duration(rng.Int64N(int64(2 * time.Second)))).UTC().Format(time.RFC3339Nano)}
+	case 2, 3:
+		return "start"
+	}
+	return "now"
 }
 
 // pickChannels is what a client subscribes to: some channels, views, or both.

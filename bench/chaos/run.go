@@ -56,7 +56,16 @@ type result struct {
 
 // ok reports whether every promise was kept.
 func (r *result) ok() bool {
-	return r.report.OK() && r.behind == 0 && r.notReady == nil && r.crashes() == 0
+	return r.report.OK() && r.behind == 0 && r.notReady == nil && r.crashes() == 0 && len(r.brokenFrames()) == 0
+}
+
+// brokenFrames are what edges sent that the protocol does not allow.
+func (r *result) brokenFrames() map[string]int {
+	sum := map[string]int{}
+	for _, c := range r.clients {
+		c.Stats.Broken.Into(sum)
+	}
+	return sum
 }
 
 func (r *result) crashes() (n int64) {

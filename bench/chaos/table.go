@@ -35,6 +35,7 @@ func (r *result) print(out io.Writer) {
 		row(string(v), r.report.Count[v])
 	}
 	row("clients behind at the end", r.behind)
+	row("frames against the protocol", counted(r.brokenFrames()))
 	row("crashes", r.crashes())
 	var connects uint64
 	var returned time.Duration

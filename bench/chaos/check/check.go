@@ -123,8 +123,18 @@ func (w *walk) subscribed(n *Note) {
 		w.add(Wrong, "%s was subscribed without a position although it had %d", at(n.At), w.pos)
 	case n.Seq != n.Asked:
 		w.add(Refused, "%s asked for what follows %d and was told that it gets what follows %d", at(n.At), n.Asked, n.Seq)
+	case n.Asked < w.pos:
+		w.rewind(n.Asked)
 	}
 	w.last = 0
+}
+
+// rewind goes back to a position that the client asked for again: what came behind it
+// comes once more.
+func (w *walk) rewind(seq uint64) {
+	w.pos = seq
+	w.seen = slices.DeleteFunc(w.seen, func(seen uint64) bool { return seen > seq })
+	clear(w.counters)
 }
 
 func (w *walk) delivery(d Delivery) {

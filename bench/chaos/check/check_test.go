@@ -79,6 +79,7 @@ func TestWhatIsRightIsLeftAlone(t *testing.T) {
 		"resumed at an event":           {Channel: "k:a", Notes: []check.Note{ack(0), resumed(2, 3)}, Deliveries: join(chain(0, 1, 3), chain(3, 5, 7))},
 		"resumed at a position":         {Channel: "k:a", Notes: []check.Note{ack(0), told(2, 4), resumed(2, 4)}, Deliveries: join(chain(0, 1, 3), chain(3, 5, 7))},
 		"a first prev below the client": {Channel: "k:a", Notes: []check.Note{ack(0), resumed(2, 3)}, Deliveries: join(chain(0, 1, 3), chain(0, 5, 7))},
+		"asked again for what came":     {Channel: "k:a", Notes: []check.Note{ack(0), resumed(3, 1)}, Deliveries: join(chain(0, 1, 3, 5), chain(1, 3, 5, 7))},
 		"resumed twice without events":  {Channel: "k:a", Notes: []check.Note{ack(4), resumed(0, 4), resumed(0, 4)}, Deliveries: chain(3, 5, 7)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +131,10 @@ func TestEveryPlantedViolationIsFound(t *testing.T) {
 			Deliveries: join(chain(0, 1, 3), chain(1, 3, 5, 7))}, []check.Violation{check.Twice}},
 		"twice after a reconnect": {check.History{Channel: "k:a", Notes: []check.Note{ack(0), resumed(2, 3)},
 			Deliveries: join(chain(0, 1, 3), chain(1, 3, 5, 7))}, []check.Violation{check.Twice}},
+		"asked again, and more than that came": {check.History{Channel: "k:a", Notes: []check.Note{ack(0), resumed(3, 3)},
+			Deliveries: join(chain(0, 1, 3, 5), chain(1, 3, 5, 7))}, []check.Violation{check.Twice}},
+		"asked again, and less came": {check.History{Channel: "k:a", Notes: []check.Note{ack(0), resumed(3, 1)},
+			Deliveries: join(chain(0, 1, 3, 5), chain(5, 7))}, []check.Violation{check.Lost, check.Chain}},
 		"what the start excludes": {check.History{Channel: "k:a", Notes: []check.Note{ack(4)},
 			Deliveries: chain(1, 3, 5, 7)}, []check.Violation{check.Disorder}},
 		"reordered": {check.History{Channel: "k:a", Notes: []check.Note{ack(0)},

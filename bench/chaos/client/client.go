@@ -31,9 +31,9 @@ type Config struct {
 	Service string
 	// Edges are the edges, of which any will do.
 	Edges []Edge
-	// Channels are what it subscribes to, from "start" or "now".
+	// Channels are what it subscribes to, and From is the since that it begins with.
 	Channels []string
-	From     string
+	From     any
 	Temper   Temper
 	// Begin is when it comes, Calm is closed when it shall behave well.
 	Begin time.Duration
@@ -73,8 +73,9 @@ type Stats struct {
 	Longest          atomic.Int64
 	// Missing is the number of subscriptions that wait for their last event.
 	Missing atomic.Int64
-	// Refused counts errors by code, Closed ends of connections by what ended them.
-	Refused, Closed Counts
+	// Refused counts errors by code, Closed ends of connections by what ended them,
+	// and Broken what the protocol does not allow.
+	Refused, Closed, Broken Counts
 }
 
 const (
@@ -142,6 +143,9 @@ func (c *Client) Run(ctx context.Context, goals func(channel string) (uint64, bo
 			return
 		}
 		c.Stats.Closed.Add(reason(err))
+		if errors.Is(err, errProtocol) {
+			c.Stats.Broken.Add(err.Error())
+		}
 		if c.away.IsZero() {
 			c.away = time.Now()
 		}
@@ -160,7 +164,7 @@ func reason(err error) string {
 	case errors.Is(err, errLeave):
 		return "left"
 	case errors.Is(err, errProtocol):
-		return err.Error()
+		return "protocol violation"
 	case errors.Is(err, errSilence):
 		return "silence"
 	}
@@ -211,7 +215,7 @@ func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (
 	defer func() { _ = conn.CloseNow() }()
 	c.Stats.Connects.Add(1)
 	for _, s := range c.subs {
-		s.edge, s.attached, s.caughtUp, s.pending = edge.Name, false, false, false
+		s.edge, s.attached, s.caughtUp, s.pending = edge.Name, false, false, ""
 	}
 	// A frame is only read when the last one was taken: who takes none, reads none.
 	frames, ended := make(chan []byte), make(chan error, 1)
@@ -255,25 +259,42 @@ func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (
 			_ = conn.Close(websocket.StatusNormalClosure, "") // It has all it wanted.
 			return nil
 		}
-		if leave, paused := c.behave(); leave {
-			return errLeave
-		} else if paused {
+		paused, err := c.behave(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if paused {
 			heard = time.Now()
 		}
 	}
 }
 
 // behave does what the client's temper asks for.
-func (c *Client) behave() (leave, paused bool) {
+func (c *Client) behave(ctx context.Context, conn *websocket.Conn) (paused bool, err error) {
 	if c.calm() {
-		return false, false
+		return false, nil
 	}
-	pause, leave := c.mood.pause(time.Now())
-	if pause > 0 {
+	switch whim, pause := c.mood.next(time.Now()); whim {
+	case rest:
 		c.rest(pause)
+		return true, nil
+	case leave:
+		return false, errLeave
+	case repeat:
+		// The events that come before the answer come again after it.
+		if s := c.any(); s.attached && s.pending == "" {
+			return false, c.ask(ctx, conn, []*subscription{s})
+		}
+	case unsubscribe:
+		// It is subscribed again at one of the next beats.
+		if s := c.any(); s.attached && s.pending == "" {
+			return false, c.send(ctx, conn, "unsubscribe", []*subscription{s}, map[string]any{"channel": s.channel})
+		}
 	}
-	return leave, pause > 0
+	return false, nil
 }
+
+func (c *Client) any() *subscription { return c.subs[c.rng.IntN(len(c.subs))] }
 
 // read hands on the frames of a connection until it ends.
 func read(ctx context.Context, conn *websocket.Conn, frames chan<- []byte) error {
@@ -317,25 +338,38 @@ func write(ctx context.Context, conn *websocket.Conn, text []byte) error {
 // for requests are refused while the log is away; a request that is still on its way
 // is not repeated.
 func (c *Client) subscribe(ctx context.Context, conn *websocket.Conn) error {
-	var entries []entry
+	var list []*subscription
 	for _, s := range c.subs {
-		if !s.attached && !s.pending {
-			s.pending = true
-			entries = append(entries, s.entry(c.rng.IntN(4) == 0))
+		if !s.attached && s.pending == "" {
+			list = append(list, s)
 		}
 	}
-	if len(entries) == 0 {
+	if len(list) == 0 {
 		return nil
 	}
+	return c.ask(ctx, conn, list)
+}
+
+// ask subscribes where each subscription stands.
+func (c *Client) ask(ctx context.Context, conn *websocket.Conn, list []*subscription) error {
+	var entries []entry
+	for _, s := range list {
+		entries = append(entries, s.entry(c.rng.IntN(4) == 0))
+	}
+	if len(entries) == 1 {
+		return c.send(ctx, conn, "subscribe", list, entries[0])
+	}
+	return c.send(ctx, conn, "subscribe", list, map[string]any{"channels": entries})
+}
+
+// send sends a request about some subscriptions.
+func (c *Client) send(ctx context.Context, conn *websocket.Conn, name string, list []*subscription, data any) error {
 	c.requests++
 	id := strconv.Itoa(c.requests)
-	var text []byte
-	var err error
-	if len(entries) == 1 {
-		text, err = request("subscribe", id, entries[0])
-	} else {
-		text, err = request("subscribe", id, map[string]any{"channels": entries})
+	for _, s := range list {
+		s.pending = id
 	}
+	text, err := request(name, id, data)
 	if err != nil {
 		return err
 	}

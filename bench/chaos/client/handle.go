@@ -30,7 +30,9 @@ func (c *Client) handle(f *frame) error {
 	case "error":
 		c.Stats.Refused.Add(f.ErrorCode)
 		for _, s := range c.subs {
-			s.pending = false
+			if s.pending == f.CorrelationID {
+				s.pending = ""
+			}
 		}
 		return nil
 	case "ack":
@@ -60,22 +62,37 @@ func (c *Client) event(f *frame) error {
 	return nil
 }
 
-// response takes the answer to a subscribe, the only request there is.
+// response takes the answer to a request.
 func (c *Client) response(f *frame) error {
 	var a answer
-	if err := json.Unmarshal(f.Data, &a); err != nil || f.Event != "subscribe" {
+	if err := json.Unmarshal(f.Data, &a); err != nil {
 		return broken("a response to %q", f.Event)
 	}
+	switch f.Event {
+	case "unsubscribe":
+		s := c.find(a.Channel)
+		if s == nil || f.CorrelationID == "" || s.pending != f.CorrelationID {
+			return broken("an unsubscribe of %q", a.Channel)
+		}
+		s.pending, s.attached, s.caughtUp = "", false, false
+		return nil
+	case "subscribe":
+		return c.subscribed(f.CorrelationID, &a)
+	}
+	return broken("a response to %q", f.Event)
+}
+
+func (c *Client) subscribed(id string, a *answer) error {
 	if a.Results == nil {
-		a.Results = []answer{a}
+		a.Results = []answer{*a}
 	}
 	for i := range a.Results {
 		result := &a.Results[i]
 		s := c.find(result.Channel)
-		if s == nil || !s.pending {
+		if s == nil || id == "" || s.pending != id {
 			return broken("an ack of %q", result.Channel)
 		}
-		s.pending = false
+		s.pending = ""
 		if result.ErrorCode != "" {
 			c.Stats.Refused.Add(result.ErrorCode)
 			continue

@@ -3,7 +3,6 @@
 package client
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/bodhisattva/indranet/bench/chaos/check"
@@ -15,8 +14,8 @@ type subscription struct {
 	channel string
 	// edge is where the client is connected.
 	edge string
-	// from is where it begins: "start" or "now".
-	from string
+	// from is where it begins: "start", "now", or an object with last or time.
+	from any
 
 	history check.History
 	// started is true once there was an ack; pos and epoch are what to resume with.
@@ -30,8 +29,8 @@ type subscription struct {
 
 	// Of the connection: attached after the ack, caughtUp after the first caught_up.
 	attached, caughtUp bool
-	// pending is true while a subscribe has no answer.
-	pending bool
+	// pending is the id of the request that has no answer yet, empty without one.
+	pending string
 	// asked is the position that the pending subscribe named.
 	asked   uint64
 	resumes bool
@@ -58,7 +57,7 @@ func (s *subscription) note(n check.Note) {
 // ack takes the answer to a subscribe.
 func (s *subscription) ack(a *answer, at time.Duration) error {
 	if a.Seq == nil || a.Recovered == nil || a.Epoch == "" {
-		return fmt.Errorf("client: the ack of %s lacks seq, recovered or epoch", s.channel)
+		return broken("the ack of %s lacks seq, recovered or epoch", s.channel)
 	}
 	s.note(check.Note{
 		Kind: check.Subscribed, At: at, Seq: *a.Seq, Epoch: a.Epoch, Recovered: *a.Recovered, Reason: a.Reason,
@@ -71,7 +70,7 @@ func (s *subscription) ack(a *answer, at time.Duration) error {
 // reset takes an ack that the subscription starts anew.
 func (s *subscription) reset(a *answer, at time.Duration) error {
 	if a.Seq == nil {
-		return fmt.Errorf("client: the reset of %s lacks seq", s.channel)
+		return broken("the reset of %s lacks seq", s.channel)
 	}
 	s.note(check.Note{Kind: check.Reset, At: at, Seq: *a.Seq, Epoch: a.Epoch, Reason: a.Reason, Asked: s.pos})
 	s.restart(a)

@@ -18,7 +18,8 @@ const (
 	Slow
 	// Frozen takes nothing for seconds, again and again.
 	Frozen
-	// Restless reconnects at random, mostly to another edge.
+	// Restless reconnects at random, mostly to another edge, and subscribes again or
+	// unsubscribes in between.
 	Restless
 	// Late comes in the middle of the run and reads from the start.
 	Late
@@ -39,12 +40,23 @@ func Tempers() []Temper {
 	return list
 }
 
-// mood decides what a client does between two reads. It belongs to its client.
+// whim is what a client does between two frames.
+type whim uint8
+
+const (
+	goOn whim = iota
+	rest
+	leave
+	repeat
+	unsubscribe
+)
+
+// mood decides what a client does between two frames. It belongs to its client.
 type mood struct {
 	temper Temper
 	rng    *rand.Rand
-	// next is when it freezes or leaves.
-	next time.Time
+	// due is when it does something again.
+	due time.Time
 }
 
 func newMood(temper Temper, rng *rand.Rand) *mood {
@@ -61,23 +73,23 @@ func (m *mood) between(low, high time.Duration) time.Duration {
 func (m *mood) plan(now time.Time) {
 	switch m.temper {
 	case Frozen:
-		m.next = now.Add(m.between(2*time.Second, 10*time.Second))
+		m.due = now.Add(m.between(2*time.Second, 10*time.Second))
 	case Restless:
-		m.next = now.Add(m.between(200*time.Millisecond, 6*time.Second))
+		m.due = now.Add(m.between(100*time.Millisecond, 4*time.Second))
 	}
 }
 
-// pause is how long to read nothing now, and whether to leave instead.
-func (m *mood) pause(now time.Time) (pause time.Duration, leave bool) {
+// next is what to do now, and for how long where it is to rest.
+func (m *mood) next(now time.Time) (whim, time.Duration) {
 	switch {
 	case m.temper == Slow && m.rng.IntN(8) == 0:
-		return m.between(time.Millisecond, 200*time.Millisecond), false
-	case m.temper == Frozen && now.After(m.next):
+		return rest, m.between(time.Millisecond, 200*time.Millisecond)
+	case m.temper == Frozen && now.After(m.due):
 		m.plan(now)
-		return m.between(time.Second, 8*time.Second), false
-	case m.temper == Restless && now.After(m.next):
+		return rest, m.between(time.Second, 8*time.Second)
+	case m.temper == Restless && now.After(m.due):
 		m.plan(now)
-		return 0, true
+		return []whim{leave, leave, repeat, repeat, unsubscribe}[m.rng.IntN(5)], 0
 	}
-	return 0, false
+	return goOn, 0
 }
