@@ -39,6 +39,7 @@ func (g *group) arrived() {
 
 // batch is one PublishBatch on its way. It belongs to the goroutine that called it.
 type batch struct {
+	pool     *pool
 	events   []*pending
 	bytes    int
 	log      *serviceLog
@@ -63,7 +64,7 @@ type batch struct {
 // order: the first event tells whether it is stored.
 func (p *Publisher) PublishBatch(ctx context.Context, events []schema.Event, opts ...PublishOption) ([]Receipt, error) {
 	settings := Settings(opts...)
-	b := &batch{givenID: settings.ID != "", expected: settings.ExpectedSeq}
+	b := &batch{pool: &p.pool, givenID: settings.ID != "", expected: settings.ExpectedSeq}
 	defer b.free()
 	if err := b.fill(events, settings); err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (b *batch) fill(events []schema.Event, settings PublishSettings) error {
 		if id != "" {
 			one.ID = id + "/" + strconv.Itoa(i+1)
 		}
-		e := newPending()
+		e := b.pool.get()
 		b.events = append(b.events, e)
 		if err := e.fill(event, &one); err != nil {
 			return fmt.Errorf("publisher: event %d of the batch: %w", i+1, err)
@@ -125,7 +126,7 @@ func (b *batch) fill(events []schema.Event, settings PublishSettings) error {
 // sends nothing.
 func PrepareBatch(events []schema.Event, opts ...PublishOption) ([]Prepared, error) {
 	settings := Settings(opts...)
-	var b batch
+	b := batch{pool: &pool{}}
 	defer b.free()
 	if err := b.fill(events, settings); err != nil {
 		return nil, err
@@ -194,7 +195,7 @@ func (p *Publisher) enter(ctx context.Context, b *batch) (leave func(), err erro
 		if last != nil && last.group == g {
 			continue
 		}
-		place := newPending()
+		place := b.pool.get()
 		place.Subject, place.group = e.Subject, g
 		places = append(places, place)
 		if !p.table.enter(place) {

@@ -25,7 +25,7 @@ type debouncer struct {
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	held   *pending
+	held   *message
 	since  time.Time
 	timer  *time.Timer
 	closed bool
@@ -60,7 +60,7 @@ func (d *debouncer) add(m *message) (Receipt, error) {
 	}
 	now := time.Now()
 	if d.held == nil {
-		d.held, d.since = newPending(), now
+		d.held, d.since = &message{}, now
 		d.held.take(m)
 	}
 	wait := min(d.quiet, d.since.Add(mostQuiets*d.quiet).Sub(now))
@@ -84,8 +84,7 @@ func (d *debouncer) flush() {
 // sendHeld sends with mu held, so that close waits for it.
 func (d *debouncer) sendHeld() {
 	d.timer.Stop()
-	d.send(&d.held.message)
-	d.held.free()
+	d.send(d.held)
 	d.held = nil
 }
 
@@ -97,8 +96,9 @@ func (d *debouncer) close() {
 	d.closed = true
 }
 
-// take makes m the same event as other, without its trace context.
+// take makes m, which is zero, the same event as other, without its trace context.
 func (m *message) take(other *message) {
+	m.init()
 	m.Subject, m.Data = other.Subject, other.Data
 	m.receipt, m.event, m.service = other.receipt, other.event, other.service
 	m.id[0], m.name[0] = other.id[0], other.name[0]

@@ -41,7 +41,11 @@ func reload(t *testing.T, d *debouncer, file string, components ...string) Recei
 	return receipt
 }
 
-func pass(d time.Duration) { <-time.After(d) }
+// pass lets time pass, and what is due in it happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 func TestReloadsWithinAQuietTimeAreOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -104,8 +105,10 @@ const (
 // server refuses to change are left, and reported. Calling it from several processes
 // at once is safe.
 //
-// Lowering MaxAge or MaxBytes drops the oldest events at once. An error comes with
-// the report of the streams before the one that failed.
+// Where JetStream has no leader, or does not answer, it asks again until ctx's deadline,
+// or for 30 seconds where ctx has none. Lowering MaxAge or MaxBytes drops the oldest
+// events at once. An error comes with the report of the streams before the one that
+// failed.
 func EnsureStreams(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services ...schema.Service) (Report, error) {
 	return eachStream(ctx, nc, cfg, services, true)
 }
@@ -123,12 +126,20 @@ func eachStream(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services [
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ensureTimeout)
+		defer cancel()
+	}
 	var report Report
 	for _, service := range services {
 		if service.Port() == 0 {
 			return report, fmt.Errorf("publisher: %w: %q", schema.ErrUnknownService, service)
 		}
 		one, err := ensure(ctx, js, cfg, service, apply)
+		for try := 0; err != nil && passing(ctx, err) && pause(ctx, backoff(try)); try++ {
+			one, err = ensure(ctx, js, cfg, service, apply)
+		}
 		if err != nil {
 			return report, err
 		}
@@ -137,7 +148,24 @@ func eachStream(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services [
 	return report, nil
 }
 
+// passing reports whether an error may go away: nobody answered, or there is no leader.
+func passing(ctx context.Context, err error) bool {
+	var api *jetstream.APIError
+	return ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.As(err, &api) && api.ErrorCode == codeUnavailable)
+}
+
+// Times of EnsureStreams.
+const (
+	ensureTimeout = 30 * time.Second
+	// ensureAttempt is how long one try for one stream may take.
+	ensureAttempt = 5 * time.Second
+)
+
+// ensure looks at one stream, and with apply makes it right.
 func ensure(ctx context.Context, js jetstream.JetStream, cfg StreamConfig, service schema.Service, apply bool) (StreamReport, error) {
+	ctx, cancel := context.WithTimeout(ctx, ensureAttempt)
+	defer cancel()
 	report := StreamReport{Service: service, Stream: service.Stream()}
 	stream, err := js.Stream(ctx, report.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -43,9 +43,7 @@ func (p *Publisher) accept(ctx context.Context, e *pending) error {
 	e.receipt.Epoch = l.epoch
 	first := p.table.add(e)
 	e.Reply = p.prefix + strconv.FormatUint(e.token, 36)
-	if len(p.table.byToken) == 1 {
-		p.poke()
-	}
+	p.wakeBy(now.Add(scanEvery))
 	if first {
 		p.launch(e, now)
 	}
@@ -145,6 +143,7 @@ func (p *Publisher) handed(e *pending, err error) {
 	default:
 		e.due = time.Now().Add(p.cfg.attempt)
 		p.table.sent.push(e)
+		p.wakeBy(e.due)
 	}
 }
 
@@ -196,7 +195,7 @@ func (p *Publisher) park(e *pending, now time.Time, pause time.Duration, cause e
 	e.cause = cause
 	e.due = now.Add(pause)
 	p.table.parked.push(e)
-	p.poke()
+	p.wakeBy(e.due)
 }
 
 // retry parks e, once the connection has taken it. mu is held.

@@ -9,8 +9,12 @@ import (
 // scanEvery is how often deadlines are looked at, and so how late one may be noticed.
 const scanEvery = 250 * time.Millisecond
 
-// poke wakes the keeper.
-func (p *Publisher) poke() {
+// wakeBy has the keeper look at the table by then. mu is held.
+func (p *Publisher) wakeBy(then time.Time) {
+	if !then.Before(p.table.planned) {
+		return
+	}
+	p.table.planned = then
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -24,7 +28,9 @@ func (p *Publisher) keep() {
 	defer timer.Stop()
 	for {
 		p.mu.Lock()
-		next := p.sweep(time.Now())
+		now := time.Now()
+		next := p.sweep(now)
+		p.table.planned = now.Add(next)
 		p.unlock()
 		timer.Reset(next)
 		select {
@@ -119,6 +125,6 @@ func (p *Publisher) reopen(l *serviceLog) {
 			p.table.parked.push(e)
 		}
 	}
+	p.wakeBy(now)
 	p.unlock()
-	p.poke()
 }

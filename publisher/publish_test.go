@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/publisher/directget"
@@ -23,8 +22,6 @@ import (
 	"github.com/bodhisattva/indranet/schema/excalidraw"
 	"github.com/bodhisattva/indranet/schema/mahavishnu"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const stream = "IND_MAHAVISHNU"
 

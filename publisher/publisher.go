@@ -29,6 +29,7 @@ type Publisher struct {
 	end    context.CancelCauseFunc
 	run    sync.WaitGroup
 	reload *debouncer
+	pool   pool
 
 	// Guarded by mu. Whoever holds it lets go by unlock, never by mu.Unlock.
 	mu     sync.Mutex
@@ -92,7 +93,7 @@ func New(nc *nats.Conn, opts ...Option) (*Publisher, error) {
 // function.
 func (p *Publisher) Publish(ctx context.Context, event schema.Event, opts ...PublishOption) (Receipt, error) {
 	settings := Settings(opts...)
-	e := newPending()
+	e := p.pool.get()
 	if err := e.fill(event, &settings); err != nil {
 		e.free()
 		return Receipt{}, err
@@ -132,7 +133,7 @@ func (p *Publisher) Publish(ctx context.Context, event schema.Event, opts ...Pub
 // PublishAsync returns and may be changed then.
 func (p *Publisher) PublishAsync(ctx context.Context, event schema.Event, opts ...PublishOption) (*Ack, error) {
 	settings := Settings(opts...)
-	e := newPending()
+	e := p.pool.get()
 	if err := e.fill(event, &settings); err != nil {
 		e.free()
 		return nil, err

@@ -202,10 +202,11 @@ func (bad) MarshalJSON() ([]byte, error) { return []byte(`[]`), nil }
 func TestTableKeepsLanesInOrder(t *testing.T) {
 	for leaver := range 4 {
 		var table table
+		var pool pool
 		table.init()
 		var events []*pending
 		for i := range 4 {
-			e := newPending()
+			e := pool.get()
 			e.Subject = "s"
 			if first := table.add(e); first != (i == 0) {
 				t.Fatalf("event %d is first: %t", i, first)
@@ -217,7 +218,7 @@ func TestTableKeepsLanesInOrder(t *testing.T) {
 			t.Errorf("%d left: next is %v", leaver, next)
 		}
 		rest := slices.Delete(slices.Clone(events), leaver, leaver+1)
-		tail := newPending()
+		tail := pool.get()
 		tail.Subject = "s"
 		table.add(tail)
 		for i, e := range append(rest, tail) {

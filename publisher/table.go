@@ -10,6 +10,7 @@ type pending struct {
 	// Static from prepare until the last reference is gone.
 
 	message
+	home  *pool
 	bytes int
 	// deadline of PublishAsync counts from when the event is accepted.
 	deadline time.Time
@@ -57,20 +58,26 @@ type pending struct {
 	err     error
 }
 
-var pendings = sync.Pool{New: func() any {
-	e := &pending{done: make(chan struct{}, 1)}
+// pool keeps events for their header maps. Each publisher has its own, so that nothing
+// outlives what it was made for, such as a bubble of testing/synctest. The zero value is
+// ready.
+type pool struct{ used sync.Pool }
+
+func (p *pool) get() *pending {
+	if e, ok := p.used.Get().(*pending); ok {
+		return e
+	}
+	e := &pending{home: p, done: make(chan struct{}, 1)}
 	e.init()
 	return e
-}}
-
-func newPending() *pending { return pendings.Get().(*pending) }
+}
 
 // free gives e back. Nobody may refer to it any more.
 func (e *pending) free() {
 	e.reset()
 	// The message stays where it is, for its header's values point into it.
-	*e = pending{message: e.message, done: e.done}
-	pendings.Put(e)
+	*e = pending{message: e.message, home: e.home, done: e.done}
+	e.home.used.Put(e)
 }
 
 // prepare takes over what the settings say.
@@ -164,8 +171,9 @@ type table struct {
 	now          *turn
 	// room is closed when there is room again, nil if nobody waits for it.
 	room chan struct{}
-	// scanned is when deadlines were last looked at.
-	scanned time.Time
+	// scanned is when deadlines were last looked at, planned when the keeper looks at
+	// the table next.
+	scanned, planned time.Time
 }
 
 func (t *table) init() {

@@ -317,6 +317,13 @@ func TestAnyReplicaAndTheLeaderAnswer(t *testing.T) {
 	cluster.WaitCurrent(t, schema.Dhruva)
 	for _, node := range cluster.Servers {
 		c := directget.New(node.Connect(t))
+		// A replica answers a moment after it has caught up.
+		for {
+			_, err := c.Get(t.Context(), stream, directget.Request{Seq: 1}, func(*directget.Message) error { return nil })
+			if !errors.Is(err, directget.ErrNoResponders) || t.Context().Err() != nil {
+				break
+			}
+		}
 		seqs, end := read(t, c, directget.Request{NextBySubj: subject("a"), Batch: 10})
 		if !slices.Equal(seqs, []uint64{1, 2, 3}) || end.LastSeq != last {
 			t.Errorf("%s: got %v %+v", node.Name(), seqs, end)
