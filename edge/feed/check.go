@@ -35,10 +35,10 @@ func (s *Set) check(due []*source) {
 		}
 	}
 	for len(channels) > 0 && err == nil {
-		n := min(len(channels), maxChunk)
-		chunk := channels[:n]
+		n := chunk(channels)
+		part := channels[:n]
 		channels = channels[n:]
-		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, chunk, st, ahead) })
+		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, part, st, ahead) })
 	}
 	if len(ahead) > 0 && s.wait(grace) {
 		for src, f := range ahead {
@@ -58,10 +58,10 @@ func (s *Set) check(due []*source) {
 // found is an event that a comparison showed to a source in one of its lives.
 type found struct{ life, seq uint64 }
 
-func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead map[*source]found) error {
+func (s *Set) checkChunk(ctx context.Context, part []*source, st State, ahead map[*source]found) error {
 	since := ^uint64(0)
-	channels, lives := make([]schema.Channel, len(chunk)), make([]uint64, len(chunk))
-	for i, src := range chunk {
+	channels, lives := make([]schema.Channel, len(part)), make([]uint64, len(part))
+	for i, src := range part {
 		var head uint64
 		channels[i] = src.key.channel
 		lives[i], head = src.now()
@@ -71,7 +71,7 @@ func (s *Set) checkChunk(ctx context.Context, chunk []*source, st State, ahead m
 	if err != nil {
 		return unavailable(err)
 	}
-	for i, src := range chunk {
+	for i, src := range part {
 		switch {
 		case last[src.key.channel] > src.head.Load():
 			ahead[src] = found{lives[i], last[src.key.channel]}

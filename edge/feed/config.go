@@ -23,7 +23,8 @@ type Config struct {
 	// ScanLimit bounds how far back a view reads, in events of its service.
 	// Default 100,000.
 	ScanLimit int
-	// PassingEntries bounds the transient events a feed remembers. Default 1024.
+	// PassingEntries bounds the transient events a feed remembers, beside RingBytes.
+	// Default 1024.
 	PassingEntries int
 	// PresentFor is how long a user's last transient event is shown to
 	// newcomers. Default 60 s.

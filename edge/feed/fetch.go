@@ -197,8 +197,8 @@ type reading struct {
 	more bool
 	// end is the position of the last message, or the position read after.
 	end uint64
-	// first, where not 0, says that the log begins there and no longer holds
-	// everything after the position.
+	// first, where not 0, says that the log no longer holds everything after the
+	// position, but does from there on.
 	first uint64
 	// hole is true where a whole service was read and a message is missing: the
 	// replica lags or lost it.
@@ -217,7 +217,7 @@ type reading struct {
 // counts only where first and hole are not set.
 func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, bytes int, leader bool, each func(Message)) (r reading, err error) {
 	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: bytes, Leader: leader}
-	n, contiguous := uint64(0), true
+	n, contiguous, behind := uint64(0), true, uint64(0)
 	r.before, r.end = after, after
 	r.more, err = s.log.Read(ctx, q, func(m Message) {
 		n++
@@ -225,7 +225,9 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 			r.exact = true
 			return
 		}
-		contiguous = contiguous && m.Seq == r.end+1
+		if contiguous && m.Seq != r.end+1 {
+			contiguous, behind = false, m.Seq
+		}
 		r.end = m.Seq
 		each(m)
 	})
@@ -244,6 +246,10 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	switch {
 	case st.First > after+1:
 		r.first = st.First
+	case channel.IsZero() && !contiguous && leader:
+		// The leader has the hole too: nobody can give what was there. Readers are
+		// told, as of a front that is gone.
+		r.first = behind
 	case channel.IsZero():
 		r.hole = !contiguous
 	case st.First == after+1:

@@ -200,11 +200,17 @@ func (l *memory) act(id string) uint64 {
 // newSet is a set on the log that ends with the test.
 func newSet(t *testing.T, l *memory, change ...func(*Config)) *Set {
 	t.Helper()
+	return newSetOver(t, l, l, change...)
+}
+
+// newSetOver is a set whose log is a disturbed one over l.
+func newSetOver(t *testing.T, log Log, l *memory, change ...func(*Config)) *Set {
+	t.Helper()
 	var cfg Config
 	for _, c := range change {
 		c(&cfg)
 	}
-	s := New(schema.Dhruva, catalogue.Default(), l, l, cfg, slog.New(slog.DiscardHandler))
+	s := New(schema.Dhruva, catalogue.Default(), log, l, cfg, slog.New(slog.DiscardHandler))
 	t.Cleanup(s.Close)
 	return s
 }

@@ -440,7 +440,7 @@ func cursorUnderAStart(t *testing.T) bool {
 	last.feed.mu.RLock() // The start waits for this one: a connection is being served from it.
 	done := make(chan struct{})
 	go func() {
-		src.start(0, 0, "e2")
+		src.start(0, 0, "e2", 1)
 		close(done)
 	}()
 	var early *reader

@@ -59,7 +59,8 @@ type Log interface {
 	// replica that answered held nothing else, which it may believe wrongly unless
 	// Leader. On error, what each was given is right but of no use.
 	Read(ctx context.Context, q Query, each func(Message)) (more bool, err error)
-	// Tails looks up the last position of each channel that is above since and
+	// Tails takes at most 1000 channels with about 64 KiB of names. It
+	// looks up the last position of each channel that is above since and
 	// at most upTo (0 for no bound). checked is the position up to which the
 	// answering replica looked; 0 where it does not say, because it holds none
 	// of the channels.

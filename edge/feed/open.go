@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bodhisattva/indranet/schema"
 )
-
-// maxChunk bounds the channels of one lookup of tails.
-const maxChunk = 1000
 
 // startOpener makes sure that somebody opens what waits. The caller holds s.mu.
 func (s *Set) startOpener() {
@@ -26,8 +24,10 @@ func (s *Set) startOpener() {
 func (s *Set) openAll() {
 	for attempt := 0; ; {
 		s.mu.Lock()
+		// Whose feed has gone needs no opening.
+		s.opening = slices.DeleteFunc(s.opening, func(src *source) bool { return s.sources[src.key] != src })
 		n := min(len(s.opening), maxChunk)
-		batch := s.opening[:n:n]
+		batch := slices.Clone(s.opening[:n])
 		s.opening = s.opening[n:]
 		if n == 0 {
 			s.openers = false
@@ -45,7 +45,7 @@ func (s *Set) openAll() {
 		}
 		attempt++
 		s.mu.Lock()
-		s.opening = append(batch, s.opening...)
+		s.opening = append(slices.Clone(batch), s.opening...)
 		s.mu.Unlock()
 		if !s.pause(attempt) {
 			return
@@ -56,61 +56,114 @@ func (s *Set) openAll() {
 // openBatch opens sources whose subscriptions have been made, in the order that
 // lets nothing slip through: the server has the subscription, then the log's
 // position is read, then the source opens at it.
-func (s *Set) openBatch(parent context.Context, batch []*source) error {
-	if err := s.live.Flush(parent); err != nil {
+func (s *Set) openBatch(ctx context.Context, batch []*source) error {
+	if err := s.live.Flush(ctx); err != nil {
 		return unavailable(err)
 	}
-	var channels []schema.Channel
+	var others, channels []*source
 	for _, src := range batch {
-		if !src.whole() && !src.key.transient {
-			channels = append(channels, src.key.channel)
+		if src.whole() || src.key.transient {
+			others = append(others, src)
+		} else {
+			channels = append(channels, src)
 		}
 	}
 	var st State
-	var last map[schema.Channel]uint64
-	var checked uint64
-	both, ctx := errgroup.WithContext(parent)
+	var tails []lookup
+	both, ctx2 := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		st, err = s.askState(ctx)
+		st, err = s.askState(ctx2)
 		return err
 	})
-	if len(channels) > 0 {
-		both.Go(func() (err error) {
-			if last, checked, err = s.log.Tails(ctx, channels, 0, 0); err != nil {
-				return unavailable(err)
-			}
-			return nil
-		})
-	}
+	both.Go(func() (err error) {
+		tails, err = s.lookups(ctx2, channels)
+		return err
+	})
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	head := checked
-	if checked == 0 {
-		// The leader's answer to State may be older than its answer to this.
-		if err := s.confirmUnused(parent, channels); err != nil {
-			return err
+	for _, t := range tails {
+		if t.checked == 0 {
+			// The leader's answer to State may be older than its answer to this.
+			if err := s.confirmUnused(ctx, t.channels); err != nil {
+				return err
+			}
 		}
-		head = st.Last
 	}
 	if now, _ := s.Known(); now.Epoch != st.Epoch {
 		return errors.New("the epoch changed while opening")
 	}
-	for _, src := range batch {
-		at := head
-		if src.whole() {
-			at = st.Last
-		}
-		first := !isClosed(src.opened)
-		src.start(at, last[src.key.channel], st.Epoch)
-		s.mu.Lock()
-		src.checks, src.due = 0, time.Now().Add(250*time.Millisecond)
-		s.mu.Unlock()
-		if first {
-			close(src.opened)
+	for _, src := range others {
+		s.startSource(src, st.Last, 0, st)
+	}
+	for _, t := range tails {
+		for _, src := range t.sources {
+			last := t.last[src.key.channel]
+			head := t.checked
+			if head == 0 {
+				head = st.Last
+			}
+			s.startSource(src, max(head, last), last, st)
 		}
 	}
 	return nil
+}
+
+// startSource opens one source and plans its first check.
+func (s *Set) startSource(src *source, head, last uint64, st State) {
+	first := !isClosed(src.opened)
+	src.start(head, last, st.Epoch, s.state.changesOf(st.Epoch))
+	s.mu.Lock()
+	src.checks, src.due = 0, time.Now().Add(250*time.Millisecond)
+	s.mu.Unlock()
+	if first {
+		close(src.opened)
+	}
+}
+
+// lookup is one question for the tails of channels, and its answer.
+type lookup struct {
+	sources  []*source
+	channels []schema.Channel
+	last     map[schema.Channel]uint64
+	checked  uint64
+}
+
+// lookups asks for the tails of the channels of sources, in chunks that are bounded
+// by count and bytes. Each answer is true up to a position of its own.
+func (s *Set) lookups(ctx context.Context, sources []*source) (list []lookup, err error) {
+	for len(sources) > 0 {
+		n := chunk(sources)
+		l := lookup{sources: sources[:n]}
+		sources = sources[n:]
+		for _, src := range l.sources {
+			l.channels = append(l.channels, src.key.channel)
+		}
+		if l.last, l.checked, err = s.log.Tails(ctx, l.channels, 0, 0); err != nil {
+			return nil, unavailable(err)
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// Bounds of one lookup of tails. The names travel in one message, escaped up to
+// six bytes each.
+const (
+	maxChunk      = 1000
+	maxChunkBytes = 64 << 10
+)
+
+// chunk is how many of the sources fit into one lookup, at least one.
+func chunk(sources []*source) int {
+	bytes := 0
+	for i, src := range sources[:min(len(sources), maxChunk)] {
+		bytes += len(src.key.channel.Kind()) + len(src.key.channel.ID()) + 32
+		if i > 0 && bytes > maxChunkBytes {
+			return i
+		}
+	}
+	return min(len(sources), maxChunk)
 }
 
 // confirmUnused asks the leader whether the channels really never had an event,

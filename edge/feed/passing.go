@@ -15,8 +15,9 @@ const eventUserLeft = "user.left"
 // newest, so that a connection which lags gets the newest instead of all. Cursors
 // remember the version that they have seen. It is not safe for concurrent use.
 type passing struct {
-	maxEntries int
-	version    uint64
+	maxEntries, maxBytes int
+	bytes                int
+	version              uint64
 	// entries are in order of version, oldest first.
 	entries []passed
 }
@@ -33,14 +34,28 @@ type passed struct {
 func (p *passing) add(event, user string, frame wire.Frame, now time.Time) {
 	p.version++
 	if user != "" {
-		p.entries = slices.DeleteFunc(p.entries, func(e passed) bool {
-			return e.user == user && e.event == event
-		})
-	}
-	if len(p.entries) >= p.maxEntries {
-		p.entries = slices.Delete(p.entries, 0, len(p.entries)-p.maxEntries+1)
+		p.drop(func(_ int, e passed) bool { return e.user == user && e.event == event })
 	}
 	p.entries = append(p.entries, passed{version: p.version, event: event, user: user, at: now, frame: frame})
+	p.bytes += frame.Size()
+	over := 0
+	for bytes := p.bytes; len(p.entries)-over > 1 && (len(p.entries)-over > p.maxEntries || bytes > p.maxBytes); over++ {
+		bytes -= p.entries[over].frame.Size()
+	}
+	p.drop(func(i int, _ passed) bool { return i < over })
+}
+
+// drop forgets entries.
+func (p *passing) drop(which func(i int, e passed) bool) {
+	i := -1
+	p.entries = slices.DeleteFunc(p.entries, func(e passed) bool {
+		i++
+		gone := which(i, e)
+		if gone {
+			p.bytes -= e.frame.Size()
+		}
+		return gone
+	})
 }
 
 // forget keeps what a user who left had done from newcomers. Who was there before

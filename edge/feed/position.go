@@ -289,12 +289,16 @@ func (s *Set) backward(ctx context.Context, f *Feed, n int, upTo uint64, st Stat
 	if limit := uint64(s.cfg.ScanLimit); f.target.View && upTo > limit {
 		floor = max(floor, upTo-limit)
 	}
+	end, err := s.lastOf(ctx, f, upTo)
+	if err != nil {
+		return 0, err
+	}
 	for window := uint64(n*firstWindow + 1000); ; window *= 4 {
 		after := floor
 		if upTo > window {
 			after = max(floor, upTo-window)
 		}
-		seqs, err := s.positions(ctx, f, after, upTo, n+1)
+		seqs, err := s.positions(ctx, f, after, upTo, end, n+1)
 		if err != nil {
 			return 0, err
 		}
@@ -307,30 +311,37 @@ func (s *Set) backward(ctx context.Context, f *Feed, n int, upTo uint64, st Stat
 	}
 }
 
-// positions are the newest n positions of the feed's events in (after, upTo].
-func (s *Set) positions(ctx context.Context, f *Feed, after, upTo uint64, n int) ([]uint64, error) {
+// positions are the newest n positions of the feed's events in (after, upTo], of
+// which end is the last.
+func (s *Set) positions(ctx context.Context, f *Feed, after, upTo, end uint64, n int) ([]uint64, error) {
 	var seqs []uint64
 	var names []string
-	for after < upTo {
-		list, more, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames}))
+	for attempt := 0; after < end; {
+		list, _, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames, Leader: attempt >= leaderAfter}))
 		if err != nil {
 			return nil, err
 		}
+		if len(list) == 0 {
+			if attempt++; attempt > leaderAfter+1 {
+				break // Not even the leader has it any more.
+			}
+			if err := s.waitIn(ctx, 5*time.Millisecond<<attempt); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		attempt = 0
 		for _, m := range list {
 			after = m.Seq
 			if m.Seq > upTo {
 				break
 			}
-			if !f.selects(&names, m) {
-				continue
+			if f.selects(&names, m) {
+				seqs = append(seqs, m.Seq)
 			}
-			seqs = append(seqs, m.Seq)
 		}
 		if len(seqs) > 4*n {
 			seqs = append(seqs[:0], seqs[len(seqs)-n:]...)
-		}
-		if !more {
-			break
 		}
 	}
 	return seqs[max(0, len(seqs)-n):], nil

@@ -14,7 +14,7 @@ func TestTrackDecides(t *testing.T) {
 		want            step
 	}{
 		{10, 10, 9, stepDrop}, {10, 3, 2, stepDrop}, {10, 11, 10, stepAppend}, {10, 15, 10, stepAppend},
-		{10, 15, 4, stepAppend}, {10, 15, 0, stepAppend}, {10, 15, 11, stepRepair}, {0, 1, 0, stepAppend}, {0, 2, 1, stepRepair},
+		{10, 15, 4, stepAppend}, {10, 15, 0, stepRepair}, {10, 11, 0, stepAppend}, {10, 15, 11, stepRepair}, {0, 1, 0, stepAppend}, {0, 2, 1, stepRepair},
 	} {
 		if got := track(c.head, c.seq, c.prev); got != c.want {
 			t.Errorf("track(%d, %d, %d) = %d, want %d", c.head, c.seq, c.prev, got, c.want)
@@ -124,7 +124,7 @@ func FuzzMerge(f *testing.F) {
 
 func TestPassingConflatesPerUserAndEvent(t *testing.T) {
 	now := time.Now()
-	p := passing{maxEntries: 4}
+	p := passing{maxEntries: 4, maxBytes: 1000}
 	for _, e := range []struct{ event, user, id string }{
 		{"cursor.moved", "u1", "a"}, {"cursor.moved", "u2", "b"}, {"cursor.moved", "u1", "c"}, {"selection.changed", "u1", "d"},
 	} {

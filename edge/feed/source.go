@@ -41,9 +41,10 @@ type source struct {
 	open bool
 	// life counts starts and stops: an answer of the log that was asked for in
 	// another life says nothing about this one.
-	life   uint64
-	epoch  string
-	target uint64 // The newest position that is known to exist.
+	life    uint64
+	epoch   string
+	changes int    // The number of the epoch, see Set.delivered.
+	target  uint64 // The newest position that is known to exist.
 	// queued is true while the source waits for a repair or is being repaired.
 	queued bool
 	feeds  map[string]*Feed
@@ -110,7 +111,7 @@ func (s *source) deliver(m Message) {
 	// The head comes last: see Cursor.Next.
 	s.head.Store(m.Seq)
 	s.target = max(s.target, m.Seq)
-	s.set.delivered(m.Seq)
+	s.set.delivered(s.changes, m.Seq)
 }
 
 // pass gives a transient event to the feeds. The caller holds s.mu.
@@ -174,7 +175,7 @@ func (s *source) leave(f *Feed) (empty bool) {
 
 // start makes the source serve from position head of an epoch on; last is the position of
 // the last event at or before head, where that is known (0 otherwise).
-func (s *source) start(head, last uint64, epoch string) {
+func (s *source) start(head, last uint64, epoch string, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The head comes first: a cursor that finds its feed under the new epoch must
@@ -195,7 +196,7 @@ func (s *source) start(head, last uint64, epoch string) {
 		f.epoch = epoch
 		f.mu.Unlock()
 	}
-	s.open, s.epoch = true, epoch
+	s.open, s.epoch, s.changes = true, epoch, changes
 	s.life++
 	s.raise(s.target)
 	for _, f := range s.feeds {

@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/bodhisattva/indranet/edge/wire"
 )
 
 // stateCache is what is known of the log as a whole.
 type stateCache struct {
 	flight singleflight.Group
-	// delivered is the newest position given to a feed under the known epoch.
+	// delivered is the newest position given to a feed, below the number of the
+	// epoch it belongs to: a late message of an older epoch is less than any of a
+	// newer one. See mark.
 	delivered atomic.Uint64
 
 	// Guarded by mu.
@@ -21,7 +25,7 @@ type stateCache struct {
 	known  State
 	loaded bool
 	asked  time.Time
-	// changes counts the epochs: an answer to a question that was asked before a
+	// changes counts the changes of epoch: an answer to a question that was asked before a
 	// change is not compared with what is known after it.
 	changes int
 	// falls counts how often in a row, at least a second apart, the leader's last
@@ -36,10 +40,30 @@ type stateCache struct {
 // was delivered before it is believed: a deposed leader may answer once.
 const fallsToFence = 3
 
-func (s *Set) delivered(seq uint64) {
-	if s.state.delivered.Load() < seq {
-		s.state.delivered.Store(seq)
+// mark is a position of the epoch after that many changes.
+func mark(changes int, seq uint64) uint64 { return uint64(changes)<<53 | seq }
+
+// delivered notes that a source which started after that many changes of epoch gave
+// a position to its feeds.
+func (s *Set) delivered(changes int, seq uint64) {
+	m := mark(changes, seq)
+	for {
+		old := s.state.delivered.Load()
+		if old >= m || s.state.delivered.CompareAndSwap(old, m) {
+			return
+		}
 	}
+}
+
+// changesOf is the number of an epoch, if it is still the known one; what starts
+// under another is started anew soon.
+func (c *stateCache) changesOf(epoch string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch != c.known.Epoch {
+		return 0
+	}
+	return c.changes
 }
 
 // Known is the state as last heard of; ok is false before the first answer.
@@ -81,7 +105,8 @@ func (s *Set) State(ctx context.Context) (State, error) {
 // askState asks the leader now.
 func (s *Set) askState(ctx context.Context) (State, error) {
 	s.state.mu.Lock()
-	changes, before := s.state.changes, s.state.delivered.Load()
+	changes := s.state.changes
+	before := s.state.delivered.Load() & wire.MaxSeq
 	s.state.mu.Unlock()
 	st, err := s.log.State(ctx)
 	if err != nil {
@@ -110,7 +135,7 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 	case changed:
 		c.changes++
 		c.falls, c.fenced = 0, false
-		c.delivered.Store(0)
+		c.delivered.Store(mark(c.changes, 0))
 		s.bodies.forget()
 	case c.fenced:
 	case st.Last < delivered && time.Since(c.fell) < time.Second:

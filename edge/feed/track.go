@@ -16,13 +16,13 @@ const (
 // same source has position prev, when everything of the source up to head has
 // been delivered. prev below head is no gap: history was deleted, or head was
 // verified past the last event. prev 0 says "the first, or all earlier ones are
-// gone".
+// gone": gone, perhaps, before they were delivered, which only the log can tell.
 func track(head, seq, prev uint64) step {
 	switch {
 	case seq <= head:
 		return stepDrop
-	case prev <= head:
-		return stepAppend
+	case prev > head, prev == 0 && seq > head+1:
+		return stepRepair
 	}
-	return stepRepair
+	return stepAppend
 }

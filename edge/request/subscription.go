@@ -88,6 +88,7 @@ func (sub *subscription) reset(dst net.Buffers, now time.Time) net.Buffers {
 	sub.reading, sub.caughtUp = true, false
 	recovered := false
 	sub.session.server.Stats.Resets.Add(1)
+	sub.session.position = 0 // What was told belongs to another log, perhaps.
 	return append(dst, wire.Reset(now, wire.Subscribed{
 		Channel: sub.feed.Room(), Epoch: known.Epoch, Seq: sub.seq(first - 1),
 		Recovered: &recovered, Reason: reason, FirstSeq: &first,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -118,69 +119,50 @@ func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, e
 	return true, nil
 }
 
-// tailBytes bounds the subjects of one lookup of tails, in bytes: a request must fit
-// into the server's largest message.
-const tailBytes = 128 << 10
-
-// Tails looks up last positions.
+// Tails looks up last positions. The answer carries whole messages, of which the
+// server sends only so many bytes: what is missing is asked for again, up to the
+// position that the first part was true at. Any replica may give each part, so what
+// has been checked is the least of what they say.
 func (s *Service) Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {
-	last := make(map[schema.Channel]uint64)
 	names := make(map[string]schema.Channel, len(channels))
-	var checked, unused uint64
-	for len(channels) > 0 {
-		var subjects []string
-		for bytes := 0; len(channels) > 0 && bytes < tailBytes; channels = channels[1:] {
-			subject := schema.Subject(schema.Stored, s.service, channels[0])
-			subjects, names[subject] = append(subjects, subject), channels[0]
-			bytes += len(subject) + 3
-		}
-		upToHere, err := s.tails(ctx, subjects, since, upTo, func(subject string, seq uint64) { last[names[subject]] = seq })
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case upToHere == 0:
-			unused++
-		case checked == 0 || upToHere < checked:
-			checked = upToHere
-		}
+	req := directget.Request{UpToSeq: upTo}
+	if since > 0 {
+		req.Seq = since + 1
 	}
-	if unused > 0 {
-		// Of some channels nobody says how far it looked.
-		checked = 0
+	for _, channel := range channels {
+		subject := schema.Subject(schema.Stored, s.service, channel)
+		req.MultiLast, names[subject] = append(req.MultiLast, subject), channel
 	}
-	return last, checked, nil
-}
-
-// tails makes one lookup. The answer carries whole messages, of which the server
-// sends only so many bytes: what is missing is asked for behind the last one that
-// came, since answers are in order. Any replica may give each part, so what has been
-// checked is the least of what they say.
-func (s *Service) tails(ctx context.Context, subjects []string, since, upTo uint64, each func(string, uint64)) (checked uint64, err error) {
-	req := directget.Request{MultiLast: subjects, UpToSeq: upTo}
-	for after := since; ; {
-		if after > 0 {
-			req.Seq = after + 1
-		}
+	last := make(map[schema.Channel]uint64)
+	for checked := uint64(0); ; {
 		end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
-			after = m.Seq
-			each(m.Subject, m.Seq)
+			last[names[m.Subject]] = m.Seq
 			return nil
 		})
 		switch {
 		case err != nil:
-			return 0, err
+			return nil, 0, err
+		case end.None && len(last) == 0:
+			return last, 0, nil
 		case end.None:
-			// None of the subjects is stored; behind a first part that means that
-			// another replica answers, which does not hold them yet.
-			return 0, nil
+			return nil, 0, errLagging
 		case checked == 0 || end.UpToSeq < checked:
 			checked = end.UpToSeq
 		}
 		if end.NumPending == 0 {
-			return checked, nil
+			return last, checked, nil
 		}
+		req.UpToSeq = checked
+		req.MultiLast = slices.DeleteFunc(req.MultiLast, func(subject string) bool {
+			_, answered := last[names[subject]]
+			return answered
+		})
 	}
 }
+
+// errLagging says that a part of an answer came from a replica that does not hold
+// what another one showed.
+var errLagging = errors.New("stream: the replica that answered lags")
 
 // message turns what the log holds into an event. channel is known where a single
 // one was asked for.

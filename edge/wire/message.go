@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -27,12 +28,15 @@ func (m message) frame(now time.Time) []byte {
 		m.ID = uuid.Must(uuid.NewV7()).String()
 	}
 	m.Timestamp = now.UTC().Format(TimeFormat)
-	text, err := json.Marshal(m)
-	if err != nil {
-		// Every Data is a type of ours that can be encoded; a test goes through them.
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // It would lengthen what a history was cut to.
+	if err := encoder.Encode(m); err != nil {
+		// Every Data is a type of ours that can be encoded; the transcripts go
+		// through them.
 		panic("wire: " + err.Error())
 	}
-	return TextFrame(text)
+	return TextFrame(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 }
 
 // Subscribed is the answer for one channel of a subscribe request, and the data
