@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +22,7 @@ type faults struct {
 	// Static after construction.
 	fleet *fleet
 	seed  uint64
+	only  []string
 	start time.Time
 	say   func(format string, args ...any)
 
@@ -49,6 +52,10 @@ func (f *faults) run(ctx context.Context) error {
 	errs := make(chan error, 8)
 	var all sync.WaitGroup
 	for i, t := range f.tracks() {
+		t.faults = slices.DeleteFunc(t.faults, func(one fault) bool { return !f.wanted(one.name) })
+		if len(t.faults) == 0 {
+			continue
+		}
 		all.Go(func() {
 			if err := f.follow(ctx, t, rand.New(rand.NewPCG(f.seed, uint64(100+i)))); err != nil {
 				errs <- err
@@ -58,6 +65,11 @@ func (f *faults) run(ctx context.Context) error {
 	all.Wait()
 	close(errs)
 	return <-errs
+}
+
+// wanted reports whether the run has faults of this name.
+func (f *faults) wanted(name string) bool {
+	return len(f.only) == 0 || slices.ContainsFunc(f.only, func(part string) bool { return strings.Contains(name, part) })
 }
 
 func (f *faults) tracks() []track {

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,10 @@ func main() {
 	flag.IntVar(&s.channels, "channels", 20, "number of channels, divided among the services")
 	flag.Float64Var(&s.rate, "rate", 150, "publishing calls a second, all channels together")
 	flag.BoolVar(&s.calm, "calm", false, "break nothing")
+	flag.Func("only", "comma-separated parts of the names of faults: no others happen", func(text string) error {
+		s.only = strings.Split(text, ",")
+		return nil
+	})
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := chaos(ctx, s)

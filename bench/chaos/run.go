@@ -11,12 +11,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/bodhisattva/indranet/bench/chaos/check"
 	"github.com/bodhisattva/indranet/bench/chaos/client"
+	"github.com/bodhisattva/indranet/bench/chaos/link"
 )
 
 // settings are what a run is told.
@@ -27,8 +29,9 @@ type settings struct {
 	channels int
 	// rate is the number of publishing calls a second, all channels together.
 	rate float64
-	// calm leaves the faults out.
+	// calm leaves the faults out, only all but those whose names have one of the parts.
 	calm bool
+	only []string
 }
 
 const (
@@ -154,7 +157,7 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	})
 	defer reading.end()
 
-	breaker := &faults{fleet: f, seed: s.seed, start: start, say: say}
+	breaker := &faults{fleet: f, seed: s.seed, only: s.only, start: start, say: say}
 	if err := breakFor(ctx, s, breaker, publishing); err != nil {
 		return nil, err
 	}
@@ -162,14 +165,19 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 		return nil, err
 	}
 	r.faults = breaker.count
+	say("%7.2fs everything is healed", time.Since(start).Seconds())
+	// Nothing follows the markers that could show that they are missing.
+	mend := misbehave(slices.Concat(f.toNATS[:]...), link.Rules{Drop: 1}, false)
 	close(calm)
 	close(stop)
-	say("%7.2fs everything is healed", time.Since(start).Seconds())
 	if !publishing.within(settlePublish) {
 		return nil, errors.New("chaos: publishers have no receipts although everything is healed")
 	}
 	if publishing.err != nil {
 		return nil, publishing.err
+	}
+	if err := mend(); err != nil {
+		return nil, err
 	}
 	goals = r.book.goals()
 	close(known)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -69,7 +70,7 @@ func (w *walk) run() {
 		w.add(Lost, "was never attached")
 		return
 	}
-	w.complete()
+	w.complete(math.MaxUint64)
 }
 
 func (w *walk) note(n *Note) {
@@ -102,9 +103,9 @@ func (w *walk) refused(n *Note) {
 	if !w.log.TrueRefusals[n.Reason] {
 		w.add(Refused, "%s refused position %d: %s (the client had %d)", at(n.At), n.Asked, n.Reason, w.pos)
 	}
-	// What the subscription had before is checked now; it starts anew.
+	// It starts anew: what it had to get before is what its position says.
 	if w.started {
-		w.complete()
+		w.complete(w.pos)
 	}
 	w.begin(n.Seq)
 }
@@ -181,13 +182,16 @@ func (w *walk) content(d Delivery) {
 	}
 }
 
-// complete looks for what was never delivered after the start.
-func (w *walk) complete() {
+// complete looks for what was never delivered after the start, up to a position.
+func (w *walk) complete(upTo uint64) {
 	// Disorder, if there was any, has been counted.
 	slices.Sort(w.seen)
 	lost := 0
 	var first, last Event
 	for _, e := range w.service.events[w.service.find(w.start):] {
+		if e.Seq > upTo {
+			break
+		}
 		if !Selects(w.history.Channel, e.Channel) {
 			continue
 		}

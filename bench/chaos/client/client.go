@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,7 +161,7 @@ func reason(err error) string {
 	var closed websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
-		return "close " + strconv.Itoa(int(closed.Code))
+		return strings.TrimSpace("close " + strconv.Itoa(int(closed.Code)) + " " + closed.Reason)
 	case errors.Is(err, errLeave):
 		return "left"
 	case errors.Is(err, errProtocol):
