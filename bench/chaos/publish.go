@@ -98,6 +98,7 @@ type author struct {
 	service schema.Service
 	id      string
 	rng     *rand.Rand
+	begin   time.Duration // When the channel has its first event.
 	pace    time.Duration // The mean time between two calls.
 	counter uint64
 	padding string
@@ -112,8 +113,8 @@ const (
 
 // run publishes until stop is closed, and then one last event, the marker.
 func (a *author) run(ctx context.Context, stop <-chan struct{}) error {
-	for {
-		timer := time.NewTimer(time.Duration(a.rng.ExpFloat64() * float64(a.pace)))
+	for pause := a.begin; ; pause = time.Duration(a.rng.ExpFloat64() * float64(a.pace)) {
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-stop:

@@ -267,16 +267,26 @@ func publishAll(ctx context.Context, all []*author, stop <-chan struct{}) error 
 // maxPadding is the most that an event's payload is filled up with, in bytes.
 const maxPadding = 1000
 
+// authors are one for each channel. Some channels are busy and some quiet, and about one
+// in four is used for the first time in the middle of the run.
 func authors(s settings, pubs pubsOf, b *book, start time.Time) []*author {
 	var list []*author
 	padding := strings.Repeat("x", maxPadding)
+	mean := time.Duration(float64(time.Second) * float64(s.channels) / s.rate)
 	for _, service := range services {
 		for _, id := range names(service, s.channels/len(services)) {
-			list = append(list, &author{
+			a := &author{
 				pub: pubs[service], book: b, start: start, service: service, id: id, padding: padding,
-				rng:  rand.New(rand.NewPCG(s.seed, uint64(1000+len(list)))),
-				pace: time.Duration(float64(time.Second) * float64(s.channels) / s.rate),
-			})
+				rng: rand.New(rand.NewPCG(s.seed, uint64(1000+len(list)))),
+			}
+			a.pace = mean / 2
+			switch a.rng.IntN(4) {
+			case 0:
+				a.pace = 20 * mean
+			case 1:
+				a.begin = time.Duration(a.rng.Int64N(int64(s.duration)))
+			}
+			list = append(list, a)
 		}
 	}
 	return list
