@@ -17,8 +17,9 @@ import (
 )
 
 // script stands in for JetStream where a real one cannot be brought to answer so: a
-// leader that was replaced, a disk that fails, a log that was trimmed in between. It
+// leader that was replaced, a disk that fails, a log that was trimmed in between.
 type script struct {
+	// publish answers the n-th attempt, counted from 0; "" does not answer.
 	publish func(n int) string
 	// read answers a request for one message; nil finds none.
 	read func(seq uint64, last, next string) (foundSeq uint64, id string)
