@@ -70,6 +70,7 @@ func FuzzViews(f *testing.F) {
 	f.Add("element.added", "a/b%2F", []byte(`{"x":[{"element_id":1}],"element_id":"e\/1"}`))
 	f.Add("element.added", "d", []byte(`{"element_id":"`))
 	f.Add("cursor.moved", "", []byte(`{"\`))
+	f.Add("element.added", "", []byte(`{"element_id":"e1"}`)) // Written past the SDK.
 	c := catalogue.Default()
 	f.Fuzz(func(t *testing.T, event, id string, payload []byte) {
 		home, err := schema.NewChannel("diagram", id)

@@ -215,7 +215,7 @@ func (k *viewKey) name(atHome bool, home schema.Channel, payload []byte) (string
 	switch {
 	case len(k.fields) == 2:
 		second, ok := textField(payload, k.fields[1])
-		if !ok || second == "" {
+		if !ok || first == "" || second == "" {
 			return "", false
 		}
 		name = k.prefix + escapeParent(first) + "/" + second
