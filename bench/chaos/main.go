@@ -31,7 +31,7 @@ func main() {
 	flag.Float64Var(&s.rate, "rate", 150, "publishing calls a second, all channels together")
 	flag.BoolVar(&s.calm, "calm", false, "break nothing")
 	flag.Func("only", "comma-separated parts of the names of faults: no others happen", func(text string) error {
-		s.only = strings.Split(text, ",")
+		s.only = strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 		return nil
 	})
 	flag.Parse()
@@ -54,8 +54,8 @@ func chaos(ctx context.Context, s settings) error {
 	}
 	r.print(os.Stdout)
 	if !r.ok() {
-		return fmt.Errorf("chaos: promises were broken: go run ./bench/chaos -seed %d -duration %s -clients %d -channels %d -rate %g",
-			s.seed, s.duration, s.clients, s.channels, s.rate)
+		return fmt.Errorf("chaos: promises were broken: go run ./bench/chaos -seed %d -duration %s -clients %d -channels %d -rate %g -only '%s'",
+			s.seed, s.duration, s.clients, s.channels, s.rate, strings.Join(s.only, ","))
 	}
 	return nil
 }
