@@ -25,7 +25,7 @@ each_module = @set -e; for module in $(MODULES); do \
 	echo "$$module: $(1)"; (cd "$$module" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check vet lint unit fuzz fuzz-short scripts generate fmt bench compat clean
+.PHONY: help run build setup test check vet lint unit fuzz fuzz-short scripts generate fmt bench chaos compat clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,12 @@ fmt: $(GOLANGCI) ## Format the Go files
 
 bench: ## Run the Go benchmarks: make bench BENCH=Fanout
 	go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+
+SEED     ?= 1
+DURATION ?= 60s
+
+chaos: ## Break a cluster and check that nothing is lost: make chaos SEED=1 DURATION=10m
+	go run ./bench/chaos -seed $(SEED) -duration $(DURATION)
 
 compat: build ## Run the clients printed in the documents of SOURCE against bin/indranet
 	edge/e2e/compat.sh '$(SOURCE)' bin/indranet

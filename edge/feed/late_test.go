@@ -76,3 +76,38 @@ func TestALateMessageOfTheOldEpochDoesNotFenceTheNew(t *testing.T) {
 		}
 	})
 }
+
+// shorter answers a few times like a leader that was deposed while it stood still.
+type shorter struct {
+	*memory
+	times atomic.Int32
+}
+
+func (l *shorter) State(ctx context.Context) (State, error) {
+	st, err := l.memory.State(ctx)
+	if l.times.Add(-1) >= 0 {
+		st.Last -= 5
+	}
+	return st, err
+}
+
+func TestADeposedLeaderDoesNotMakeAPositionAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		for range 10 {
+			log.act("a")
+		}
+		short := &shorter{memory: log}
+		s := newSetOver(t, short, log, func(c *Config) { c.RingFrames = 2 })
+		open(t, s, "adapter:b", wire.Since{})
+		short.times.Store(3)
+		seq := log.act("a")
+		_, start := open(t, s, "adapter:b", after(seq))
+		if start.Reason != "" {
+			t.Errorf("refused: %s", start.Reason)
+		}
+		if _, start = open(t, s, "adapter:b", after(seq+1)); start.Reason != wire.PositionAhead {
+			t.Errorf("a position that the log never reached: %+v", start)
+		}
+	})
+}

@@ -132,7 +132,14 @@ func (f *Feed) begin(ctx context.Context, since wire.Since) (Start, error) {
 // another edge may have been told of events and epochs that this one has not.
 func (f *Feed) resumeAt(ctx context.Context, since wire.Since, st State) (Start, error) {
 	reason := resume(since, st)
-	if reason != "" {
+	for asked := 0; reason != "" && (asked == 0 || reason == wire.PositionAhead && asked < askAhead); asked++ {
+		// A deposed leader that stood still may name itself for a moment, with a
+		// log that ends too early.
+		if asked > 0 {
+			if err := f.set.waitIn(ctx, aheadEvery); err != nil {
+				return Start{}, err
+			}
+		}
 		err := f.set.call(func(own context.Context) (err error) {
 			st, err = f.set.askState(own)
 			return err
@@ -154,6 +161,13 @@ func (f *Feed) resumeAt(ctx context.Context, since wire.Since, st State) (Start,
 	}
 	return f.bound(start), nil
 }
+
+// Before a position is called ahead of the log, the leader is asked askAhead times,
+// aheadEvery apart.
+const (
+	askAhead   = 4
+	aheadEvery = 300 * time.Millisecond
+)
 
 // recent is how old what is known of the log may be for a subscriber that starts
 // at its oldest event: what is trimmed meanwhile is said by name anyway.

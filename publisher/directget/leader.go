@@ -105,7 +105,29 @@ func (c *Client) Leader(ctx context.Context, stream string, req LeaderRequest) (
 	return m, nil
 }
 
-// Info asks the stream's leader for its state. Errors are those of Leader.
+// clusterInfo is who keeps a stream.
+type clusterInfo struct {
+	Leader   string `json:"leader"`
+	Replicas []struct {
+		Name string `json:"name"`
+	} `json:"replicas"`
+}
+
+// led reports whether the answer came from a leader. While a stream has none, any of
+// its nodes answers, with whatever it holds: the answer then names no leader, or, where
+// one was elected meanwhile, names it among the replicas, where a leader never lists
+// itself.
+func (c *clusterInfo) led() bool {
+	for _, r := range c.Replicas {
+		if r.Name == c.Leader {
+			return false
+		}
+	}
+	return c.Leader != ""
+}
+
+// Info asks the stream's leader for its state. Errors are those of Leader; a stream
+// that has no leader right now is ErrStalled.
 func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 	var answer struct {
 		Error   *apiError `json:"error"`
@@ -124,15 +146,16 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 			FirstTime time.Time `json:"first_ts"`
 			LastTime  time.Time `json:"last_ts"`
 		} `json:"state"`
-		Cluster struct {
-			Leader string `json:"leader"`
-		} `json:"cluster"`
+		Cluster clusterInfo `json:"cluster"`
 	}
 	if err := c.api(ctx, "$JS.API.STREAM.INFO."+stream, struct{}{}, &answer); err != nil {
 		return Info{}, err
 	}
 	if answer.Error != nil {
 		return Info{}, answer.Error.wrap()
+	}
+	if answer.Config.Replicas > 1 && !answer.Cluster.led() {
+		return Info{}, fmt.Errorf("%w: %s has no leader", ErrStalled, stream)
 	}
 	return Info{
 		FirstSeq: answer.State.FirstSeq, LastSeq: answer.State.LastSeq,
