@@ -38,6 +38,12 @@
 // publisher reads it before the first event of a service and after every
 // reconnect, and a receipt carries the one last read.
 //
+// # Beside it
+//
+// EnsureStreams and Diff create and compare the streams. Package reader follows a
+// channel in a backend, directget reads streams message by message, publishertest stands
+// in for a publisher in tests, and natstest runs real servers for them.
+//
 // # Concurrency
 //
 // A Publisher is safe for concurrent use and meant to be shared: one per process.
