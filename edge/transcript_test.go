@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bodhisattva/indranet/edge"
+	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/request"
 	"github.com/bodhisattva/indranet/publisher"
@@ -35,7 +36,7 @@ var update = flag.Bool("update", false, "rewrite the server sections of the tran
 // TestTranscripts plays testdata/protocol/*.txtar. Each fixes one rule of the
 // protocol, which its comment states. Sections are played in order:
 //
-//	-- edge --              first of all: "max_connections N"
+//	-- edge --              first of all: "max_connections N", "ping DURATION"
 //	-- connect SERVICE --   a new connection replaces the one before
 //	-- beside SERVICE --    a new connection; the one before stays, unheard
 //	-- client --            one frame a line; "binary TEXT" sends a binary frame,
@@ -83,9 +84,7 @@ func play(t *testing.T, file string) {
 	p := &player{t: t, srv: srv, store: newStore(t, srv), epoch: map[string]string{}}
 	p.edge = edgeOn(t, srv, func(c *edge.Config) {
 		if first := archive.Files[0]; first.Name == "edge" {
-			if _, err := fmt.Sscanf(string(first.Data), "max_connections %d", &c.Conn.MaxConnections); err != nil {
-				t.Fatal(err)
-			}
+			configure(t, &c.Conn, string(first.Data))
 		}
 		c.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20}
 		c.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second}
@@ -134,6 +133,27 @@ func play(t *testing.T, file string) {
 	}
 	if *update {
 		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// configure reads the section edge.
+func configure(t *testing.T, c *conn.Config, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		var err error
+		switch name {
+		case "max_connections":
+			c.MaxConnections, err = strconv.Atoi(value)
+		case "ping":
+			c.PingInterval, err = time.ParseDuration(value)
+			c.PingTimeout = c.PingInterval
+		default:
+			t.Fatalf("an edge has no %q", name)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
