@@ -193,8 +193,8 @@ func (l *link) finish() {
 	l.parser.drop()
 	l.returnPiece()
 	reason := l.ending.Load().reason
-	l.handler.Closed(reason)
 	l.engine.stats.closed[reason.Code.index()].Add(1)
+	l.handler.Closed(reason)
 	l.engine.leave(l)
 }
 
