@@ -87,7 +87,7 @@ func (f *Feed) notify() {
 func (f *Feed) append(m Message, body []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if m.Seq <= f.ring.last() {
+	if m.Seq <= f.ring.last() && planted != plantNoDedup || planted == plantRingHole && m.Seq%50 == 0 {
 		return // A view that selects an event for two reasons.
 	}
 	f.ring.append(f.frame(m, f.ring.last(), body))

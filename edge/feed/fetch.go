@@ -180,7 +180,7 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 		return Page{Through: after}, true, nil // The cursor is Lost anyway.
 	case r.more || !reached && r.end > after:
 		page.Through = r.end
-	case reached, leader:
+	case reached, leader, planted == plantStale:
 		page.Through = max(r.end, f.ring.base)
 		if r.exact || f.target.View {
 			upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })

@@ -80,7 +80,7 @@ func (s *Set) repairOne(src *source) bool {
 			attempt = 0
 			src.repaired(life, head, list)
 			continue
-		case leader:
+		case leader, planted == plantStale:
 			// The leader has nothing there: what announced the target was no
 			// event of the source.
 			src.retract(life, head)

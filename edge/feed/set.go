@@ -243,7 +243,7 @@ func (s *Set) step(now time.Time) {
 	}
 	var due []*source
 	for _, src := range s.sources {
-		if src.key.transient || !isClosed(src.opened) || src.due.After(now) {
+		if src.key.transient || !isClosed(src.opened) || src.due.After(now) || planted == plantNoTailCheck {
 			continue
 		}
 		src.due = now.Add(s.nextCheck(src.checks))

@@ -66,6 +66,8 @@ func (s *source) receive(m Message) {
 		m.Prev = m.Seq - 1 // Positions of a whole service are contiguous.
 	}
 	switch next := track(s.head.Load(), m.Seq, m.Prev); {
+	case s.open && (planted == plantNoChain && next == stepRepair || planted == plantNoDedup && next == stepDrop):
+		s.deliver(m)
 	case next == stepDrop:
 		s.set.Stats.Dropped.Add(1)
 	case !s.open || next == stepRepair:
