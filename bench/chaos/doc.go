@@ -20,10 +20,14 @@
 //	clients.go   who subscribes to what
 //	run.go       the run from start to end
 //	table.go     what is printed
+//	plant.go     faults of the product itself, in a build with the tag plant
 //
 // The seed decides what is published, who subscribes and what breaks in which order.
 // How threads and processes run, and hence what exactly happens, it can't decide: a
 // violation may need several runs with its seed to show again.
+//
+// A build with the tag plant can give the edges a fault of their own (-plant NAME), to
+// show that the run finds it.
 //
 // Packages check (is it right?) and client (what did they see?) share no code with the
 // product.

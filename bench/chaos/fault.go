@@ -24,7 +24,9 @@ type faults struct {
 	seed  uint64
 	only  []string
 	start time.Time
-	say   func(format string, args ...any)
+	// duration is that of the run: in a short one the pauses are short too.
+	duration time.Duration
+	say      func(format string, args ...any)
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -79,6 +81,7 @@ func (f *faults) tracks() []track {
 		{time.Second, 5 * time.Second, f.linkFaults()},
 		{2 * time.Second, 8 * time.Second, f.clientFaults()},
 		{3 * time.Second, 12 * time.Second, f.publishFaults()},
+		{2 * time.Second, 10 * time.Second, f.replicaFaults()},
 	}
 }
 
@@ -94,7 +97,7 @@ func (f *faults) follow(ctx context.Context, t track, rng *rand.Rand) error {
 	for _, one := range t.faults {
 		total += one.weight
 	}
-	for wait(ctx, between(rng, t.low, t.high)) {
+	for wait(ctx, between(rng, min(t.low, f.duration/16), min(t.high, f.duration/4))) {
 		dice := rng.IntN(total)
 		i := 0
 		for ; dice >= t.faults[i].weight; i++ {
@@ -299,5 +302,16 @@ func (f *faults) publishFaults() []fault {
 		{"publishers cut", 3, 0, 2 * time.Second, upset(pick, fixed(link.Rules{Refuse: true}), true)},
 		{"publishers stalled", 2, 500 * time.Millisecond, 4 * time.Second, upset(pick, fixed(link.Rules{Stall: true}), false)},
 		{"publishers delayed", 2, time.Second, 4 * time.Second, upset(pick, delayed, false)},
+	}
+}
+
+// replicaFaults make the followers of a stream lag behind its leader, whose live
+// messages come at once.
+func (f *faults) replicaFaults() []fault {
+	pick := func(*rand.Rand) (string, []*link.Link) { return "all", f.fleet.routes }
+	return []fault{
+		{"replicas lag", 1, 2 * time.Second, 8 * time.Second, upset(pick, func(rng *rand.Rand) link.Rules {
+			return link.Rules{Delay: between(rng, 100*time.Millisecond, 600*time.Millisecond)}
+		}, false)},
 	}
 }

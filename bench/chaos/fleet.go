@@ -48,8 +48,9 @@ type fleet struct {
 	edge []*process
 	// urls are those of the NATS nodes, http the edges' own addresses.
 	urls, http []string
-	// toNATS are the links of an edge to each node; publish those of the publishers;
-	// clients one to each edge.
+	// routes are the links of the other nodes to each node, toNATS those of an edge to
+	// each node; publish those of the publishers; clients one to each edge.
+	routes  []*link.Link
 	toNATS  [edges][]*link.Link
 	publish []*link.Link
 	clients []*link.Link
@@ -63,7 +64,7 @@ type fleet struct {
 }
 
 // newFleet starts everything in dir and waits until it serves.
-func newFleet(ctx context.Context, dir string, seed uint64) (_ *fleet, err error) {
+func newFleet(ctx context.Context, dir string, s settings) (_ *fleet, err error) {
 	f := &fleet{dir: dir, metrics: map[string]map[string]float64{}}
 	defer func() {
 		if err != nil {
@@ -77,7 +78,7 @@ func newFleet(ctx context.Context, dir string, seed uint64) (_ *fleet, err error
 	if err := f.startNATS(ctx, ports[:2*nodes]); err != nil {
 		return nil, err
 	}
-	if err := f.startEdges(ctx, ports[2*nodes:], seed); err != nil {
+	if err := f.startEdges(ctx, ports[2*nodes:], s); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -103,12 +104,17 @@ func (f *fleet) log(name string) string { return filepath.Join(f.dir, name+".log
 func (f *fleet) startNATS(ctx context.Context, ports []int) error {
 	var routes []string
 	for i := range nodes {
-		routes = append(routes, fmt.Sprintf("nats-route://%s:%d", loopback, ports[nodes+i]))
+		l, err := link.Route(fmt.Sprintf("%s:%d", loopback, ports[nodes+i]))
+		if err != nil {
+			return err
+		}
+		f.routes = append(f.routes, l)
+		routes = append(routes, "nats-route://"+l.Addr())
 	}
 	for i := range nodes {
 		name := "n" + strconv.Itoa(i+1)
 		p := &process{role: role{Name: name, Log: f.log(name), NATS: &natsRole{
-			Dir: filepath.Join(f.dir, "store", name), Port: ports[i], Route: ports[nodes+i], Routes: routes,
+			Dir: filepath.Join(f.dir, "store", name), Port: ports[i], Route: ports[nodes+i], Advertise: f.routes[i].Addr(), Routes: routes,
 		}}}
 		f.nats = append(f.nats, p)
 		f.urls = append(f.urls, fmt.Sprintf("nats://%s:%d", loopback, ports[i]))
@@ -148,15 +154,15 @@ func (f *fleet) startNATS(ctx context.Context, ports []int) error {
 // in memory, and forgetting soon.
 var feeds = [edges]feed.Config{
 	{},
-	{RingFrames: 50, RingBytes: 32 << 10, PageFrames: 100, PageBytes: 64 << 10},
+	{RingFrames: 4, RingBytes: 32 << 10, PageFrames: 100, PageBytes: 64 << 10},
 	{RingFrames: 200, Linger: 500 * time.Millisecond},
 }
 
-func (f *fleet) startEdges(ctx context.Context, ports []int, seed uint64) error {
+func (f *fleet) startEdges(ctx context.Context, ports []int, s settings) error {
 	for i := range edges {
 		var urls []string
 		for n, url := range f.urls {
-			l, err := link.NATS(strings.TrimPrefix(url, "nats://"), seed+uint64(i*nodes+n))
+			l, err := link.NATS(strings.TrimPrefix(url, "nats://"), s.seed+uint64(i*nodes+n))
 			if err != nil {
 				return err
 			}
@@ -166,7 +172,7 @@ func (f *fleet) startEdges(ctx context.Context, ports []int, seed uint64) error 
 		name := "edge" + strconv.Itoa(i+1)
 		address := net.JoinHostPort(loopback, strconv.Itoa(ports[i]))
 		p := &process{role: role{Name: name, Log: f.log(name), Edge: &edgeRole{
-			HTTP: address, NATS: strings.Join(urls, ","), Feed: feeds[i],
+			HTTP: address, NATS: strings.Join(urls, ","), Feed: feeds[i], Plant: s.plant,
 		}}}
 		f.edge = append(f.edge, p)
 		f.http = append(f.http, address)
@@ -310,7 +316,7 @@ func (f *fleet) heal() error {
 func (f *fleet) processes() []*process { return slices.Concat(f.edge, f.nats) }
 
 func (f *fleet) links() []*link.Link {
-	return slices.Concat(f.publish, f.clients, slices.Concat(f.toNATS[:]...))
+	return slices.Concat(f.publish, f.clients, f.routes, slices.Concat(f.toNATS[:]...))
 }
 
 // close ends all processes and links, and removes the stores.

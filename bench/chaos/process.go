@@ -55,6 +55,9 @@ func (p *process) start() error {
 	defer func() { _ = out.Close() }()
 	command := exec.Command(program)
 	command.Env = append(os.Environ(), roleKey+"="+string(text))
+	if p.role.Edge != nil && p.role.Edge.Plant != "" {
+		command.Env = append(command.Env, plantKey+"="+p.role.Edge.Plant)
+	}
 	command.Stderr = out
 	// A group of its own: what the terminal sends is for the parent to pass on.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -38,13 +38,17 @@ type role struct {
 type natsRole struct {
 	Dir         string
 	Port, Route int
-	Routes      []string
+	// Advertise is the address of the link to Route, Routes those to all nodes.
+	Advertise string
+	Routes    []string
 }
 
 type edgeRole struct {
 	HTTP string
 	NATS string
 	Feed feed.Config
+	// Plant is the fault that the edge has, empty for none.
+	Plant string
 }
 
 // play runs a child until it is asked to end, by SIGTERM or the end of its standard
@@ -73,7 +77,7 @@ func (n *natsRole) play(ctx context.Context, r role) error {
 		LogFile: r.Log, Logtime: true,
 		JetStream: true, StoreDir: n.Dir, JetStreamMaxStore: 8 << 30, JetStreamMaxMemory: 64 << 20,
 		// Nobody may learn a way past the links.
-		Cluster: server.ClusterOpts{Name: "chaos", Host: loopback, Port: n.Route, NoAdvertise: true},
+		Cluster: server.ClusterOpts{Name: "chaos", Host: loopback, Port: n.Route, Advertise: n.Advertise, NoAdvertise: true},
 	}
 	for _, route := range n.Routes {
 		u, err := url.Parse(route)

@@ -32,14 +32,16 @@ type settings struct {
 	// calm leaves the faults out, only all but those whose names have one of the parts.
 	calm bool
 	only []string
+	// settle bounds how long, after the last fault, clients may need to get to the
+	// markers.
+	settle time.Duration
+	// plant is the fault that the edges have, empty for none.
+	plant string
 }
 
-const (
-	// settle bounds how long, after the last fault, publishers may need to have all
-	// their receipts, and clients to get to the markers.
-	settlePublish = 2 * time.Minute
-	settleClients = 60 * time.Second
-)
+// settlePublish bounds how long, after the last fault, publishers may need to have all
+// their receipts.
+const settlePublish = 2 * time.Minute
 
 // result is what came of a run.
 type result struct {
@@ -97,7 +99,7 @@ func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) 
 			err = errors.Join(err, r.keep(dir))
 		}
 	}()
-	f, err := newFleet(ctx, dir, s.seed)
+	f, err := newFleet(ctx, dir, s)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	})
 	defer reading.end()
 
-	breaker := &faults{fleet: f, seed: s.seed, only: s.only, start: start, say: say}
+	breaker := &faults{fleet: f, seed: s.seed, only: s.only, duration: s.duration, start: start, say: say}
 	if err := breakFor(ctx, s, breaker, publishing); err != nil {
 		return nil, err
 	}
@@ -183,7 +185,7 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	close(known)
 	say("%7.2fs the markers are stored", time.Since(start).Seconds())
 	healed := time.Now()
-	reading.within(settleClients)
+	reading.within(s.settle)
 	r.settled = time.Since(healed)
 	reading.end()
 	r.notReady = f.until(ctx, "an edge", func() error { return f.ready(ctx) })

@@ -2,7 +2,8 @@
 
 // Package link is a TCP proxy that misbehaves on demand: it cuts, refuses, stalls and
 // delays connections and, where they come from a NATS server, drops or repeats whole
-// messages of the live path, as that is allowed to do.
+// messages of the live path, as that is allowed to do. Between NATS servers it delays
+// what keeps the replicas of a stream equal and nothing else.
 package link
 
 import (
@@ -42,7 +43,7 @@ type Link struct {
 	// Static after construction.
 	listener net.Listener
 	target   string
-	nats     bool
+	kind     kind
 	seed     uint64
 	buffer   int
 	wg       sync.WaitGroup
@@ -55,12 +56,24 @@ type Link struct {
 	closed  bool
 }
 
+// kind is what a link knows of what it passes on.
+type kind uint8
+
+const (
+	plain kind = iota
+	client
+	route
+)
+
 // pair is a connection and the one it is passed on to.
 type pair struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	near   net.Conn
 	far    net.Conn
+	// exempt is true where the rules do not count: a route of other things than
+	// replication.
+	exempt atomic.Bool
 }
 
 func (p *pair) close() {
@@ -70,19 +83,24 @@ func (p *pair) close() {
 }
 
 // NATS returns a link to a NATS server, which understands its messages.
-func NATS(target string, seed uint64) (*Link, error) { return open(target, true, seed, 0) }
+func NATS(target string, seed uint64) (*Link, error) { return open(target, client, seed, 0) }
+
+// Route returns a link to where a NATS server takes routes. Its rules hold for the
+// routes of the system account alone, by which the replicas of a stream agree; live
+// messages have routes of their own.
+func Route(target string) (*Link, error) { return open(target, route, 0, 0) }
 
 // TCP returns a link to anything. It holds little of what the receiver does not take:
 // buffer bytes on each side, about.
-func TCP(target string, buffer int) (*Link, error) { return open(target, false, 0, buffer) }
+func TCP(target string, buffer int) (*Link, error) { return open(target, plain, 0, buffer) }
 
-func open(target string, nats bool, seed uint64, buffer int) (*Link, error) {
+func open(target string, k kind, seed uint64, buffer int) (*Link, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	l := &Link{
-		listener: listener, target: target, nats: nats, seed: seed, buffer: buffer,
+		listener: listener, target: target, kind: k, seed: seed, buffer: buffer,
 		changed: make(chan struct{}), pairs: map[*pair]struct{}{},
 	}
 	l.wg.Go(l.accept)
@@ -170,13 +188,18 @@ func (l *Link) connect(near net.Conn, n uint64) {
 	}
 	l.pairs[p] = struct{}{}
 	l.mu.Unlock()
-	var filter *frames
-	if l.nats {
-		filter = &frames{decide: l.decider(rand.New(rand.NewPCG(l.seed, n)))}
+	var there, back func(dst, chunk []byte) []byte
+	switch l.kind {
+	case client:
+		filter := &frames{decide: l.decider(rand.New(rand.NewPCG(l.seed, n)))}
+		back = filter.filter
+	case route:
+		p.exempt.Store(true)
+		there = (&greeting{pair: p}).look
 	}
 	var both sync.WaitGroup
-	both.Go(func() { l.pump(p, near, far, nil) })
-	both.Go(func() { l.pump(p, far, near, filter) })
+	both.Go(func() { l.pump(p, near, far, there) })
+	both.Go(func() { l.pump(p, far, near, back) })
 	both.Wait()
 	l.mu.Lock()
 	delete(l.pairs, p)
@@ -203,7 +226,7 @@ func (l *Link) decider(rng *rand.Rand) func([]byte) fate {
 }
 
 // pump passes bytes on in one direction until the pair ends, and ends it.
-func (l *Link) pump(p *pair, from io.Reader, to io.Writer, filter *frames) {
+func (l *Link) pump(p *pair, from io.Reader, to io.Writer, filter func(dst, chunk []byte) []byte) {
 	defer p.close()
 	size := 64 << 10
 	if l.buffer > 0 {
@@ -214,12 +237,12 @@ func (l *Link) pump(p *pair, from io.Reader, to io.Writer, filter *frames) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if !l.hold(p.ctx) {
+			if !p.exempt.Load() && !l.hold(p.ctx) {
 				return
 			}
 			chunk := buf[:n]
 			if filter != nil {
-				out = filter.filter(out[:0], chunk)
+				out = filter(out[:0], chunk)
 				chunk = out
 			}
 			if _, err := to.Write(chunk); err != nil {

@@ -4,6 +4,8 @@ package link
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -161,5 +163,55 @@ func TestAStalledLinkPassesOnWhenItIsReleased(t *testing.T) {
 	l.Set(Rules{})
 	if err := through.FlushTimeout(10 * time.Second); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOnlyTheRouteOfReplicationIsHeld(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	l, err := Route(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	arrives := func(text string, within time.Duration) bool {
+		near, err := net.Dial("tcp", l.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = near.Close() }()
+		far, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = far.Close() }()
+		buf := make([]byte, 100)
+		// What follows the greeting comes in another read.
+		for _, part := range []string{text, "later"} {
+			if _, err := near.Write([]byte(part)); err != nil {
+				t.Fatal(err)
+			}
+			if err := far.SetReadDeadline(time.Now().Add(within)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(far, buf[:len(part)]); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	const system, other = `INFO {"route_account":"$SYS","x":1}`, `INFO {"route_pool_size":3}`
+	if !arrives(system, 10*time.Second) {
+		t.Error("a route is held without rules")
+	}
+	l.Set(Rules{Stall: true})
+	if !arrives(other, 10*time.Second) {
+		t.Error("another route is held")
+	}
+	if arrives(system, 100*time.Millisecond) {
+		t.Error("the route of replication is not held")
 	}
 }

@@ -1,0 +1,6 @@
+//go:build unix && plant
+
+package main
+
+// plantable is true in a build whose edges can have faults.
+const plantable = true
