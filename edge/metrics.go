@@ -29,6 +29,7 @@ func (e *Edge) register() {
 		count("indranet_log_reads_total"+label, feeds.Reads.Load)
 		count("indranet_log_read_events_total"+label, feeds.ReadEvents.Load)
 		count("indranet_log_reads_shared_total"+label, feeds.Shared.Load)
+		count("indranet_log_scans_total"+label, feeds.Scans.Load)
 		count("indranet_log_reads_stale_total"+label, feeds.Stale.Load)
 		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="chain"}`, service), feeds.ChainRepairs.Load)
 		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="tail_check"}`, service), feeds.TailRepairs.Load)

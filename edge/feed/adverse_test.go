@@ -100,7 +100,7 @@ func TestHistorySaysThatTheFrontWentMeanwhile(t *testing.T) {
 		for range 20 {
 			h.act("a")
 		}
-		h.tails = func() { h.tails = nil; h.trim(15) }
+		h.onTails(func() { h.onTails(nil); h.trim(15) })
 		channel, _ := schema.ParseChannel("adapter:a")
 		target, _ := s.cat.Lookup(schema.Dhruva, channel)
 		past, err := s.History(t.Context(), target, after(5), 100, 0)

@@ -3,47 +3,21 @@ package feed
 import (
 	"context"
 	"time"
-
-	"github.com/bodhisattva/indranet/schema"
 )
 
 // grace is how long a live message may be on its way after the log showed it.
 const grace = 50 * time.Millisecond
 
-// maxUnused bounds the questions to the leader of one check.
-const maxUnused = 64
-
 // check compares sources with the log. What a replica says it looked at moves the
 // heads of quiet sources, so that positions advance without events.
 func (s *Set) check(due []*source) {
-	lives := make(map[*source]uint64, len(due))
-	for _, src := range due {
-		lives[src], _ = src.now()
-	}
-	var st State
-	err := s.call(func(ctx context.Context) (err error) {
-		st, err = s.askState(ctx)
-		return err
-	})
-	var channels []*source
-	ahead := map[*source]found{}
-	for _, src := range due {
-		if !src.whole() {
-			channels = append(channels, src)
-		} else if err == nil && st.Last > src.head.Load() {
-			ahead[src] = found{lives[src], st.Last}
-		}
-	}
-	for len(channels) > 0 && err == nil {
-		n := chunk(channels)
-		part := channels[:n]
-		channels = channels[n:]
-		err = s.call(func(ctx context.Context) error { return s.checkChunk(ctx, part, st, ahead) })
-	}
+	ahead, err := s.compare(due)
 	if len(ahead) > 0 && s.wait(grace) {
+		s.repair.gate.Lock()
 		for src, f := range ahead {
 			src.exists(f.life, f.seq)
 		}
+		s.repair.gate.Unlock()
 	}
 	if err != nil {
 		s.logger.Debug("a comparison with the log did not happen", "service", s.service, "error", err)
@@ -55,42 +29,64 @@ func (s *Set) check(due []*source) {
 	}
 }
 
-// found is an event that a comparison showed to a source in one of its lives.
+// found is a position that a comparison showed to a source in one of its lives.
 type found struct{ life, seq uint64 }
 
-func (s *Set) checkChunk(ctx context.Context, part []*source, st State, ahead map[*source]found) error {
-	since := ^uint64(0)
-	channels, lives := make([]schema.Channel, len(part)), make([]uint64, len(part))
-	for i, src := range part {
-		var head uint64
-		channels[i] = src.key.channel
-		lives[i], head = src.now()
-		since = min(since, head)
+// compare finds the sources that miss something.
+func (s *Set) compare(due []*source) (ahead map[*source]found, err error) {
+	lives, heads := make(map[*source]uint64, len(due)), make(map[*source]uint64, len(due))
+	var channels []*source
+	for _, src := range due {
+		lives[src], heads[src] = src.now()
+		if !src.whole() {
+			channels = append(channels, src)
+		}
 	}
-	last, checked, err := s.log.Tails(ctx, channels, since, 0)
+	ahead = map[*source]found{}
+	var quiet []lookup
+	for len(channels) > 0 && err == nil {
+		part := channels[:chunk(channels)]
+		channels = channels[len(part):]
+		since := heads[part[0]]
+		for _, src := range part {
+			since = min(since, heads[src])
+		}
+		err = s.call(func(ctx context.Context) error {
+			l, err := s.lookup(ctx, part, since)
+			quiet = append(quiet, l)
+			return err
+		})
+	}
+	// The leader comes last: what was looked at must not have lost its front before.
+	var st State
+	if err == nil {
+		err = s.call(func(ctx context.Context) (err error) {
+			st, err = s.askState(ctx)
+			return err
+		})
+	}
 	if err != nil {
-		return unavailable(err)
+		return ahead, err
 	}
-	for i, src := range part {
+	for _, src := range due {
 		switch {
-		case last[src.key.channel] > src.head.Load():
-			ahead[src] = found{lives[i], last[src.key.channel]}
-		case checked > 0:
-			src.advance(lives[i], since, checked)
-		case i < maxUnused:
-			// None of the channels was ever used, so nobody says how far it
-			// looked. The leader knows.
-			head := src.head.Load()
-			list, _, err := collect(ctx, s.log, Query{Channel: src.key.channel, From: head + 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
-			if err != nil {
-				return unavailable(err)
+		case src.whole() && st.Last > heads[src]:
+			ahead[src] = found{lives[src], st.Last}
+		case st.First > heads[src]+1:
+			ahead[src] = found{lives[src], st.First - 1} // What is gone may have been its own.
+		}
+	}
+	for _, l := range quiet {
+		for _, src := range l.sources {
+			if last := l.last[src.key.channel]; last > src.head.Load() {
+				ahead[src] = found{lives[src], last}
 			}
-			if len(list) == 0 {
-				src.advance(lives[i], head, st.Last)
+			if _, misses := ahead[src]; !misses {
+				src.advance(lives[src], heads[src], l.checked)
 			}
 		}
 	}
-	return nil
+	return ahead, nil
 }
 
 // exists notes what a comparison found: the source has an event at seq, and it did

@@ -71,6 +71,8 @@ type Stats struct {
 	// Reads counts requests to the log for history, ReadEvents what they brought,
 	// and Shared the cursors that were served by a read that another one caused.
 	Reads, ReadEvents, Shared atomic.Uint64
+	// Scans counts the reads of a whole service that mended many channels at once.
+	Scans atomic.Uint64
 	// Stale counts reads that a lagging replica answered and that were repeated.
 	Stale atomic.Uint64
 	// Expired counts cursors whose position the log no longer held, Epochs the

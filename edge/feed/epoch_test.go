@@ -124,7 +124,7 @@ func TestTheAckNeverNamesAPositionOfTheOldEpochUnderTheNew(t *testing.T) {
 			h.act("a")
 		}
 		hold := make(chan struct{})
-		h.tails = func() { <-hold } // The reopening takes a while.
+		h.onTails(func() { <-hold }) // The reopening takes a while.
 		h.set(func(l *memory) { l.epoch, l.stored = "e2", nil })
 		h.act("a")
 		if _, err := s.State(t.Context()); err != nil {
@@ -203,11 +203,11 @@ func TestQuestionsInFlightOverAnEpochChangeDoNotFence(t *testing.T) {
 		hold := make(chan struct{})
 		var holding atomic.Bool
 		holding.Store(true)
-		h.state = func(State) {
+		h.onState(func(State) {
 			if holding.Load() {
 				<-hold
 			}
-		}
+		})
 		var wg sync.WaitGroup
 		for range 4 { // Two pages, a repair, a check or a newcomer.
 			wg.Go(func() { _, _ = s.askState(t.Context()) })
@@ -233,11 +233,11 @@ func TestAStaleAnswerDoesNotBringTheOldEpochBack(t *testing.T) {
 		r.drain()
 		hold := make(chan struct{})
 		var once sync.Once
-		h.state = func(st State) {
+		h.onState(func(st State) {
 			if st.Epoch == "e1" {
 				once.Do(func() { <-hold })
 			}
-		}
+		})
 		done := make(chan struct{})
 		go func() { _, _ = s.askState(t.Context()); close(done) }()
 		synctest.Wait()

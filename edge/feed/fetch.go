@@ -153,12 +153,8 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	if base <= after {
 		return Page{Through: after}, true, nil // The ring reaches back by now.
 	}
-	channel := f.target.Channel
-	if f.target.View {
-		channel = schema.Channel{}
-	}
 	e := encoder{feed: f, prev: after}
-	r, err := s.readAfter(ctx, channel, after, want.bytes, leader, e.add)
+	r, err := s.readAfter(ctx, f.query(Query{Bytes: want.bytes, Leader: leader}), after, e.add)
 	if err != nil {
 		return page, false, err
 	}
@@ -169,27 +165,58 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	if r.hole {
 		return page, false, nil
 	}
+	through, err := s.reaches(ctx, f, r, leader)
+	if err != nil {
+		return page, false, err
+	}
 	page.Frames = e.frames
 	if len(e.frames) > 0 && r.exact && !f.target.View {
 		e.frames[0] = e.frames[0].WithPrev(f.room, r.before)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch reached := r.end >= f.ring.base || !f.target.View && r.end >= f.ring.baseLast; {
+	switch {
 	case f.generation != generation:
 		return Page{Through: after}, true, nil // The cursor is Lost anyway.
-	case r.more || !reached && r.end > after:
-		page.Through = r.end
-	case reached, leader, planted == plantStale:
+	case planted == plantStale:
 		page.Through = max(r.end, f.ring.base)
-		if r.exact || f.target.View {
-			upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
-			f.ring.backfill(page.Frames[:upTo], after, r.before)
-		}
-	default:
+	case through == after:
 		return page, false, nil
+	default:
+		page.Through = through
+	}
+	if page.Through >= f.ring.base && (r.exact || f.target.View) {
+		upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
+		f.ring.backfill(page.Frames[:upTo], after, r.before)
 	}
 	return page, true, nil
+}
+
+// reaches is the position up to which a read brought all that there is: that of its
+// last message, or where the ring of the feed begins if nothing lies between. A
+// replica that lags ends too early: the last position before the ring, where it is
+// known, tells; else, if asked to, a replica must show that it looked as far and
+// found nothing behind.
+func (s *Set) reaches(ctx context.Context, f *Feed, r reading, ask bool) (through uint64, err error) {
+	f.mu.RLock()
+	base, last := f.ring.base, f.ring.baseLast
+	f.mu.RUnlock()
+	switch {
+	case r.end >= base || f.target.View || r.more:
+		return r.end, nil
+	case r.end >= last:
+		return base, nil
+	case !ask:
+		return r.end, nil
+	}
+	tails, checked, err := s.log.Tails(ctx, []schema.Channel{f.target.Channel}, r.end, 0)
+	switch {
+	case err != nil:
+		return 0, unavailable(err)
+	case checked >= base && len(tails) == 0:
+		return base, nil
+	}
+	return r.end, nil
 }
 
 // reading is what is known of a read after a position.
@@ -208,15 +235,14 @@ type reading struct {
 	exact  bool
 }
 
-// readAfter makes one read of a channel, or of the whole service for the zero
-// Channel, and proves that nothing was trimmed between the position and the end of
+// readAfter makes one read of what q names from a position on, and proves that nothing was trimmed between the position and the end of
 // what it brings. The log may lose its front between two messages of an answer, so
 // the proof comes after the read: positions of a whole service are contiguous; for a
 // channel the leader is asked for the log's oldest position. The read begins at the
 // position itself: an event there is the one before what follows. What each is given
 // counts only where first and hole are not set.
-func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint64, bytes int, leader bool, each func(Message)) (r reading, err error) {
-	q := Query{Channel: channel, From: max(after, 1), Count: s.cfg.PageFrames + 1, Bytes: bytes, Leader: leader}
+func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Message)) (r reading, err error) {
+	q.From, q.Count = max(after, 1), s.cfg.PageFrames+1
 	n, contiguous, behind := uint64(0), true, uint64(0)
 	r.before, r.end = after, after
 	r.more, err = s.log.Read(ctx, q, func(m Message) {
@@ -236,7 +262,7 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	}
 	s.Stats.Reads.Add(1)
 	s.Stats.ReadEvents.Add(n)
-	if channel.IsZero() && contiguous && r.end > after {
+	if q.Channel.IsZero() && contiguous && r.end > after {
 		return r, nil
 	}
 	st, err := s.askState(ctx)
@@ -246,11 +272,11 @@ func (s *Set) readAfter(ctx context.Context, channel schema.Channel, after uint6
 	switch {
 	case st.First > after+1:
 		r.first = st.First
-	case channel.IsZero() && !contiguous && leader:
+	case q.Channel.IsZero() && !contiguous && q.Leader:
 		// The leader has the hole too: nobody can give what was there. Readers are
 		// told, as of a front that is gone.
 		r.first = behind
-	case channel.IsZero():
+	case q.Channel.IsZero():
 		r.hole = !contiguous
 	case st.First == after+1:
 		r.before, r.exact = 0, true

@@ -98,24 +98,15 @@ func (l *memory) Tails(_ context.Context, channels []schema.Channel, since, upTo
 		return nil, 0, errAway
 	}
 	last := map[schema.Channel]uint64{}
-	used := false
 	for _, m := range l.seen(false) {
-		if upTo > 0 && m.Seq > upTo || !slices.Contains(channels, m.Channel) {
-			continue
-		}
-		used = true
-		if m.Seq > since {
+		if m.Seq > since && (upTo == 0 || m.Seq <= upTo) && slices.Contains(channels, m.Channel) {
 			last[m.Channel] = m.Seq
 		}
 	}
-	if !used {
-		return nil, 0, nil
+	if upTo > 0 || len(l.seen(false)) == 0 {
+		return last, 0, nil
 	}
-	checked := l.first + uint64(len(l.seen(false))) - 1
-	if upTo > 0 {
-		checked = min(checked, upTo)
-	}
-	return last, checked, nil
+	return last, l.first + uint64(len(l.seen(false))) - 1, nil
 }
 
 func (l *memory) Flush(context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
@@ -106,12 +107,15 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 				h.FirstSeq, pos = st.First, st.First-1
 				continue
 			}
-			if attempt++; attempt > leaderAfter+1 {
-				return false, nil // Nothing is there that the leader knows of.
+			if len(list) > 0 && attempt > leaderAfter {
+				// The leader has the hole too: nobody can give what was there.
+				h.FirstSeq, pos, h.Frames = list[0].Seq, list[0].Seq-1, nil
+				continue
 			}
-			if !s.pause(attempt) {
-				return false, ErrClosed
+			if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+				return false, err
 			}
+			attempt++
 			continue
 		}
 		attempt = 0
@@ -137,27 +141,50 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 	return false, nil
 }
 
+// lagging is how long to wait before a replica is asked again that lagged so often.
+func lagging(attempt int) time.Duration { return 5 * time.Millisecond << min(attempt, 7) }
+
 // lastOf is the position of the last event at or before upTo, as far as reading
 // has to go: for a view, upTo itself.
 func (s *Set) lastOf(ctx context.Context, f *Feed, upTo uint64) (uint64, error) {
 	if f.target.View || upTo == 0 {
 		return upTo, nil
 	}
-	channel := f.target.Channel
 	for attempt := 0; ; attempt++ {
-		last, checked, err := s.log.Tails(ctx, []schema.Channel{channel}, 0, upTo)
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		if checked >= upTo || attempt > leaderAfter {
-			return last[channel], nil
-		}
-		if checked == 0 {
-			return 0, s.confirmUnused(ctx, []schema.Channel{channel})
+		last, known, err := s.tryLastOf(ctx, f, upTo)
+		if known || err != nil {
+			return last, err
 		}
 		s.Stats.Stale.Add(1)
-		if !s.pause(attempt) {
-			return 0, ErrClosed
+		if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+			return 0, err
 		}
 	}
+}
+
+// tryLastOf asks once. known is false where the replicas that answered lag.
+func (s *Set) tryLastOf(ctx context.Context, f *Feed, upTo uint64) (last uint64, known bool, err error) {
+	channels := []schema.Channel{f.target.Channel}
+	tails, checked, err := s.log.Tails(ctx, channels, 0, 0)
+	if err != nil {
+		return 0, false, unavailable(err)
+	}
+	if checked == 0 {
+		st, err := s.askState(ctx)
+		return 0, st.First > st.Last, err
+	}
+	if last = tails[f.target.Channel]; last <= upTo {
+		return last, checked >= upTo, nil
+	}
+	// There are later ones. The answer to a question with a bound is right if what
+	// follows it lies behind the bound.
+	if tails, _, err = s.log.Tails(ctx, channels, 0, upTo); err != nil {
+		return 0, false, unavailable(err)
+	}
+	last = tails[f.target.Channel]
+	list, _, err := s.read(ctx, f.query(Query{From: last + 1, Count: 1}))
+	if err != nil {
+		return 0, false, err
+	}
+	return last, len(list) > 0 && list[0].Seq > upTo, nil
 }

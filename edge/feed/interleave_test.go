@@ -39,19 +39,26 @@ type hooked struct {
 }
 
 func (h *hooked) Tails(ctx context.Context, c []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {
-	if h.tails != nil {
-		h.tails()
+	var tails func()
+	h.set(func(*memory) { tails = h.tails })
+	if tails != nil {
+		tails()
 	}
 	return h.memory.Tails(ctx, c, since, upTo)
 }
 
 func (h *hooked) State(ctx context.Context) (State, error) {
 	st, err := h.memory.State(ctx)
-	if h.state != nil {
-		h.state(st)
+	var state func(State)
+	h.set(func(*memory) { state = h.state })
+	if state != nil {
+		state(st)
 	}
 	return st, err
 }
+
+func (h *hooked) onTails(hook func())      { h.set(func(*memory) { h.tails = hook }) }
+func (h *hooked) onState(hook func(State)) { h.set(func(*memory) { h.state = hook }) }
 
 // Read loads message by message, as the server does, so that the front can go
 // between two of them.
@@ -218,7 +225,7 @@ func TestAPositionNewerThanAQuestionInFlightIsNotRefused(t *testing.T) {
 		later(100 * time.Millisecond)
 		hold := make(chan struct{})
 		var once sync.Once
-		h.state = func(State) { once.Do(func() { <-hold }) }
+		h.onState(func(State) { once.Do(func() { <-hold }) })
 		go func() { _, _ = s.State(t.Context()) }() // Somebody else asks; the answer is slow.
 		synctest.Wait()
 		h.set(func(l *memory) { l.lossy = true }) // Live to this edge is late.

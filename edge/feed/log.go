@@ -44,8 +44,10 @@ type Query struct {
 	Time time.Time
 	// Count and Bytes bound the answer.
 	Count, Bytes int
-	// Leader asks for a read that is never stale, at a higher price.
+	// Leader asks for a read that is hardly ever stale, at a higher price.
 	Leader bool
+	// Urgent goes before history.
+	Urgent bool
 }
 
 // Log is the log of one service, as a feed needs it. Errors that match
@@ -62,8 +64,9 @@ type Log interface {
 	// Tails takes at most 1000 channels with about 64 KiB of names. It
 	// looks up the last position of each channel that is above since and
 	// at most upTo (0 for no bound). checked is the position up to which the
-	// answering replica looked; 0 where it does not say, because it holds none
-	// of the channels.
+	// answering replica looked, also where it found nothing. It is 0 where the
+	// replica holds no message at all, and where upTo is set: then the answer may
+	// be stale.
 	Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (last map[schema.Channel]uint64, checked uint64, err error)
 }
 

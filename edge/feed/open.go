@@ -82,12 +82,13 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	for _, t := range tails {
-		if t.checked == 0 {
-			// The leader's answer to State may be older than its answer to this.
-			if err := s.confirmUnused(ctx, t.channels); err != nil {
-				return err
+	for i := range tails {
+		if tails[i].checked == 0 {
+			// The replica holds nothing: right if nothing is kept at all.
+			if st.First <= st.Last {
+				return errLagging
 			}
+			tails[i].checked = st.Last
 		}
 	}
 	if now, _ := s.Known(); now.Epoch != st.Epoch {
@@ -99,15 +100,14 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 	for _, t := range tails {
 		for _, src := range t.sources {
 			last := t.last[src.key.channel]
-			head := t.checked
-			if head == 0 {
-				head = st.Last
-			}
-			s.startSource(src, max(head, last), last, st)
+			s.startSource(src, max(t.checked, last), last, st)
 		}
 	}
 	return nil
 }
+
+// errLagging says that a replica does not hold what another node told of.
+var errLagging = fmt.Errorf("%w: the replica that answered lags", ErrUnavailable)
 
 // startSource opens one source and plans its first check.
 func (s *Set) startSource(src *source, head, last uint64, st State) {
@@ -123,10 +123,9 @@ func (s *Set) startSource(src *source, head, last uint64, st State) {
 
 // lookup is one question for the tails of channels, and its answer.
 type lookup struct {
-	sources  []*source
-	channels []schema.Channel
-	last     map[schema.Channel]uint64
-	checked  uint64
+	sources []*source
+	last    map[schema.Channel]uint64
+	checked uint64
 }
 
 // lookups asks for the tails of the channels of sources, in chunks that are bounded
@@ -134,17 +133,27 @@ type lookup struct {
 func (s *Set) lookups(ctx context.Context, sources []*source) (list []lookup, err error) {
 	for len(sources) > 0 {
 		n := chunk(sources)
-		l := lookup{sources: sources[:n]}
-		sources = sources[n:]
-		for _, src := range l.sources {
-			l.channels = append(l.channels, src.key.channel)
-		}
-		if l.last, l.checked, err = s.log.Tails(ctx, l.channels, 0, 0); err != nil {
-			return nil, unavailable(err)
+		l, err := s.lookup(ctx, sources[:n], 0)
+		if err != nil {
+			return nil, err
 		}
 		list = append(list, l)
+		sources = sources[n:]
 	}
 	return list, nil
+}
+
+// lookup asks for the tails above since of the channels of a chunk of sources.
+func (s *Set) lookup(ctx context.Context, sources []*source, since uint64) (lookup, error) {
+	channels := make([]schema.Channel, len(sources))
+	for i, src := range sources {
+		channels[i] = src.key.channel
+	}
+	last, checked, err := s.log.Tails(ctx, channels, since, 0)
+	if err != nil {
+		return lookup{}, unavailable(err)
+	}
+	return lookup{sources, last, checked}, nil
 }
 
 // Bounds of one lookup of tails. The names travel in one message, escaped up to
@@ -164,21 +173,6 @@ func chunk(sources []*source) int {
 		}
 	}
 	return min(len(sources), maxChunk)
-}
-
-// confirmUnused asks the leader whether the channels really never had an event,
-// after a replica said so.
-func (s *Set) confirmUnused(ctx context.Context, channels []schema.Channel) error {
-	for _, channel := range channels {
-		list, _, err := collect(ctx, s.log, Query{Channel: channel, From: 1, Count: 1, Bytes: s.cfg.PageBytes, Leader: true})
-		if err != nil {
-			return unavailable(err)
-		}
-		if len(list) > 0 {
-			return errors.New("the replica that answered lags")
-		}
-	}
-	return nil
 }
 
 // reopen starts every source anew under a new epoch.

@@ -260,16 +260,19 @@ func (s *Set) fromTime(ctx context.Context, f *Feed, since wire.Since) (uint64, 
 		if newest == 0 {
 			return head, nil
 		}
-		// Nothing that new, says a replica: true if the newest event is older.
-		list, _, err = s.read(ctx, f.query(Query{From: newest, Count: 1, Leader: attempt >= leaderAfter}))
+		// Nothing that new, says a replica: true if the newest event is older, or gone.
+		list, _, err = s.read(ctx, f.query(Query{From: newest, Count: 1}))
 		if err != nil {
 			return 0, err
 		}
-		if attempt > leaderAfter || len(list) > 0 && list[0].Seq == newest && list[0].Time.Before(since.Time) {
+		if len(list) > 0 && (list[0].Seq > newest || list[0].Time.Before(since.Time)) {
 			return head, nil
 		}
-		if !s.pause(attempt) {
-			return 0, ErrClosed
+		if st, err := s.askState(ctx); err != nil || st.First > newest {
+			return head, err
+		}
+		if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -331,17 +334,21 @@ func (s *Set) positions(ctx context.Context, f *Feed, after, upTo, end uint64, n
 	var seqs []uint64
 	var names []string
 	for attempt := 0; after < end; {
-		list, _, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames, Leader: attempt >= leaderAfter}))
+		list, _, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames}))
 		if err != nil {
 			return nil, err
 		}
 		if len(list) == 0 {
-			if attempt++; attempt > leaderAfter+1 {
-				break // Not even the leader has it any more.
-			}
-			if err := s.waitIn(ctx, 5*time.Millisecond<<attempt); err != nil {
+			// A replica that lags, or all of it has gone.
+			st, err := s.askState(ctx)
+			if err != nil {
 				return nil, err
 			}
+			after = max(after, st.First-1)
+			if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+				return nil, err
+			}
+			attempt++
 			continue
 		}
 		attempt = 0

@@ -3,11 +3,17 @@ package feed
 import (
 	"context"
 	"sync"
+
+	"github.com/bodhisattva/indranet/schema"
 )
 
 // repairs is the queue of sources that miss something. One worker reads the log
 // for them, in a slot of its own, so that no storm of readers delays a repair.
 type repairs struct {
+	// gate is held while many sources are queued that shall be repaired together. It
+	// is locked before any source's mu.
+	gate sync.Mutex
+
 	// Guarded by mu.
 	mu      sync.Mutex
 	waiting []*source
@@ -34,19 +40,94 @@ func (s *Set) repairAll() {
 		case <-s.repair.token:
 		}
 		for {
-			s.repair.mu.Lock()
-			if len(s.repair.waiting) == 0 {
-				s.repair.waiting = nil
-				s.repair.mu.Unlock()
+			batch := s.repair.take()
+			if len(batch) == 0 {
 				break
 			}
-			src := s.repair.waiting[0]
-			s.repair.waiting = s.repair.waiting[1:]
-			s.repair.mu.Unlock()
-			if !s.repairOne(src) {
-				return
+			if len(batch) > 1 {
+				s.scan(batch)
+			}
+			for _, src := range batch {
+				if !s.repairOne(src) {
+					return
+				}
 			}
 		}
+	}
+}
+
+// take takes what is repaired next: the first that waits, or all if they are many.
+func (r *repairs) take() []*source {
+	r.gate.Lock()
+	defer r.gate.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(len(r.waiting), 1)
+	if len(r.waiting) >= scanFrom {
+		n = len(r.waiting)
+	}
+	batch := r.waiting[:n]
+	if r.waiting = r.waiting[n:]; len(r.waiting) == 0 {
+		r.waiting = nil
+	}
+	return batch
+}
+
+// scanFrom is how many channels must miss something for one read of the whole
+// service to be cheaper than a read of each: a message of a scan costs about 100
+// times what a message costs that a read of one channel passes over.
+const scanFrom = 100
+
+// scan reads the whole service from where the first of the sources stands, and gives
+// each what it misses. What it leaves undone, for whatever reason, is done one by one.
+func (s *Set) scan(batch []*source) {
+	type place struct {
+		src        *source
+		life, head uint64
+		list       []Message
+	}
+	places := make(map[schema.Channel]*place, len(batch))
+	after, to := ^uint64(0), uint64(0)
+	for _, src := range batch {
+		src.mu.Lock()
+		p := &place{src: src, life: src.life, head: src.head.Load()}
+		if src.open && src.target > p.head {
+			places[src.key.channel] = p // The zero Channel for the views.
+			after, to = min(after, p.head), max(to, src.target)
+		}
+		src.mu.Unlock()
+	}
+	s.Stats.Scans.Add(1)
+	var touched []*place
+	give := func(p *place, m Message) {
+		if p == nil || m.Seq <= p.head {
+			return
+		}
+		if len(p.list) == 0 {
+			touched = append(touched, p)
+		}
+		p.list = append(p.list, m)
+	}
+	for after < to {
+		var r reading
+		err := s.call(func(ctx context.Context) (err error) {
+			touched = touched[:0]
+			r, err = s.readAfter(ctx, Query{Bytes: s.cfg.PageBytes, Urgent: true}, after, func(m Message) {
+				give(places[m.Channel], m)
+				if whole := places[schema.Channel{}]; !m.Channel.IsZero() {
+					give(whole, m)
+				}
+			})
+			return err
+		})
+		if err != nil || r.first > 0 || r.hole || r.end == after {
+			return
+		}
+		for _, p := range touched {
+			p.src.repaired(p.life, p.head, p.list)
+			p.head, p.list = p.list[len(p.list)-1].Seq, nil
+		}
+		after = r.end
 	}
 }
 
@@ -66,7 +147,8 @@ func (s *Set) repairOne(src *source) bool {
 		var r reading
 		var list []Message
 		err := s.call(func(ctx context.Context) (err error) {
-			r, err = s.readAfter(ctx, src.key.channel, head, s.cfg.PageBytes, leader, func(m Message) { list = append(list, m) })
+			q := Query{Channel: src.key.channel, Bytes: s.cfg.PageBytes, Leader: leader, Urgent: true}
+			r, err = s.readAfter(ctx, q, head, func(m Message) { list = append(list, m) })
 			return err
 		})
 		switch {

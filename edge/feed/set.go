@@ -256,6 +256,7 @@ func (s *Set) step(now time.Time) {
 			s.mu.Lock()
 			s.checking = false
 			s.mu.Unlock()
+			s.wake() // Others may have become due meanwhile.
 		})
 	}
 }

@@ -131,26 +131,27 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 		delivered = 0
 	}
 	changed := c.loaded && c.known.Epoch != st.Epoch
+	short := !changed && st.Last < delivered
 	switch {
 	case changed:
 		c.changes++
 		c.falls, c.fenced = 0, false
 		c.delivered.Store(mark(c.changes, 0))
 		s.bodies.forget()
-	case c.fenced:
-	case st.Last < delivered && time.Since(c.fell) < time.Second:
-	case st.Last < delivered:
+	case !short:
+		c.falls = 0
+	case !c.fenced && time.Since(c.fell) >= time.Second:
 		c.falls++
 		c.fell = time.Now()
 		if c.fenced = c.falls >= fallsToFence; c.fenced {
 			s.logger.Error("stream is shorter than what was delivered; it is not served until it gets a new epoch",
 				"service", s.service, "epoch", st.Epoch, "last_seq", st.Last, "delivered_seq", delivered)
 		}
-	default:
-		c.falls = 0
 	}
-	c.known, c.loaded, c.asked = st, true, time.Now()
 	fenced := c.fenced
+	if !short {
+		c.known, c.loaded, c.asked = st, true, time.Now()
+	}
 	c.mu.Unlock()
 	if changed {
 		s.Stats.Epochs.Add(1)
@@ -160,8 +161,15 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 	if fenced {
 		return ErrUnavailable
 	}
+	if short {
+		return errShort
+	}
 	return nil
 }
+
+// errShort says that who answered for the leader does not hold what has been
+// delivered: a deposed leader, or a stream that has been replaced.
+var errShort = fmt.Errorf("%w: the log is shorter than what was delivered", ErrUnavailable)
 
 // Serving reports whether the log may be believed.
 func (s *Set) Serving() bool {

@@ -32,19 +32,19 @@ type Config struct {
 	Pending int
 }
 
-// Bus is an edge's pair of NATS connections. All methods are safe for concurrent
+// Bus is an edge's three NATS connections. All methods are safe for concurrent
 // use.
 type Bus struct {
 	// Stats may be read at any time.
 	Stats Stats
 
 	// Static after construction.
-	live, history *nats.Conn
-	get           *directget.Client
-	messages      chan *nats.Msg
-	logger        *slog.Logger
-	wg            sync.WaitGroup
-	done          chan struct{}
+	live, repair, history *nats.Conn
+	urgent, get           *directget.Client // Over repair, over history.
+	messages              chan *nats.Msg
+	logger                *slog.Logger
+	wg                    sync.WaitGroup
+	done                  chan struct{}
 
 	// Guarded by mu.
 	mu       sync.RWMutex
@@ -55,7 +55,7 @@ type Bus struct {
 // Stats counts what the live path did. All fields only grow.
 type Stats struct {
 	// Forged counts live messages without a position, Slow the signals that nats.go
-	// dropped messages, Reconnects those of either connection.
+	// dropped messages, Reconnects those of any connection.
 	Forged, Slow, Reconnects atomic.Uint64
 }
 
@@ -69,15 +69,18 @@ func Connect(cfg Config, logger *slog.Logger) (*Bus, error) {
 		messages: make(chan *nats.Msg, cfg.Pending), logger: logger, done: make(chan struct{}),
 		deliver: map[*nats.Subscription]func(*nats.Msg){}, services: map[schema.Service]*Service{},
 	}
-	var err error
-	if b.live, err = b.connect(cfg, "live"); err != nil {
-		return nil, err
+	for _, one := range []struct {
+		role string
+		nc   **nats.Conn
+	}{{"live", &b.live}, {"repair", &b.repair}, {"history", &b.history}} {
+		nc, err := b.connect(cfg, one.role)
+		if err != nil {
+			b.closeAll()
+			return nil, err
+		}
+		*one.nc = nc
 	}
-	if b.history, err = b.connect(cfg, "history"); err != nil {
-		b.live.Close()
-		return nil, err
-	}
-	b.get = directget.New(b.history)
+	b.urgent, b.get = directget.New(b.repair), directget.New(b.history)
 	b.wg.Go(b.dispatch)
 	return b, nil
 }
@@ -90,7 +93,8 @@ func (b *Bus) connect(cfg Config, role string) (*nats.Conn, error) {
 		nats.ReconnectJitter(500*time.Millisecond, 500*time.Millisecond),
 		nats.PingInterval(2 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.ReconnectBufSize(-1), // A request that can't be sent now fails now.
+		nats.ReconnectBufSize(-1),            // A request that can't be sent now fails now.
+		nats.FlusherTimeout(5 * time.Second), // A server that stands still does not block who writes for ever.
 		nats.ErrorHandler(b.asyncError),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			b.Stats.Reconnects.Add(1)
@@ -129,14 +133,23 @@ func redacted(urls string) string {
 
 // Close ends the connections and waits for the goroutine of the live path.
 func (b *Bus) Close() {
-	b.live.Close()
-	b.history.Close()
+	b.closeAll()
 	close(b.done)
 	b.wg.Wait()
 }
 
-// Connected reports whether both connections are up.
-func (b *Bus) Connected() bool { return b.live.IsConnected() && b.history.IsConnected() }
+func (b *Bus) closeAll() {
+	for _, nc := range []*nats.Conn{b.live, b.repair, b.history} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+}
+
+// Connected reports whether all connections are up.
+func (b *Bus) Connected() bool {
+	return b.live.IsConnected() && b.repair.IsConnected() && b.history.IsConnected()
+}
 
 // asyncError is nats.go's way to say that a subscription lost messages, or that a
 // permission is missing.

@@ -2,9 +2,10 @@
 // service (feed.Log) by Direct Get, and its live path (feed.Live) by plain core
 // subscriptions. It makes no consumers.
 //
-// A Bus holds two connections: live messages come over one, history over the
-// other, because the server answers a Direct Get inside the read loop of the
-// connection that asks. All subscriptions of the live connection deliver into one
+// A Bus holds three connections: live messages come over one, history over another,
+// because the server answers a Direct Get inside the read loop of the connection
+// that asks, and what must not wait behind history over the third: repairs, lookups
+// of last positions and of the stream's state. All subscriptions of the live connection deliver into one
 // Go channel that one goroutine empties, so a subscription costs no goroutine and
 // no buffer of its own.
 //

@@ -54,7 +54,7 @@ func (s *Service) OnSuspect(call func()) {
 
 // State asks the stream's leader.
 func (s *Service) State(ctx context.Context) (feed.State, error) {
-	info, err := s.bus.get.Info(ctx, s.stream)
+	info, err := s.bus.urgent.Info(ctx, s.stream)
 	if err != nil {
 		return feed.State{}, err
 	}
@@ -82,7 +82,11 @@ func (s *Service) Read(ctx context.Context, q feed.Query, each func(feed.Message
 		req.Seq = 0
 	}
 	n := 0
-	end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
+	get := s.bus.get
+	if q.Urgent {
+		get = s.bus.urgent
+	}
+	end, err := get.Get(ctx, s.stream, req, func(m *directget.Message) error {
 		if m.Time.Before(q.Time) {
 			return errTooOld
 		}
@@ -106,7 +110,7 @@ var errTooOld = errors.New("stream: older than asked for")
 func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, each func(feed.Message)) (bool, error) {
 	from := q.From
 	for range min(q.Count, leaderCount) {
-		m, err := s.bus.get.Leader(ctx, s.stream, directget.LeaderRequest{NextBySubj: filter, Seq: from})
+		m, err := s.bus.urgent.Leader(ctx, s.stream, directget.LeaderRequest{NextBySubj: filter, Seq: from})
 		if errors.Is(err, directget.ErrNotFound) {
 			return false, nil
 		}
@@ -120,9 +124,11 @@ func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, e
 }
 
 // Tails looks up last positions. The answer carries whole messages, of which the
-// server sends only so many bytes: what is missing is asked for again, up to the
-// position that the first part was true at. Any replica may give each part, so what
-// has been checked is the least of what they say.
+// server sends only so many bytes: what is missing is asked for again. Any replica may
+// give each part, so what has been checked is the least of what they say. A replica
+// says nothing where it holds none of the channels: then another subject is asked for
+// as well, which it does hold. Where a bound is asked for, a replica repeats it
+// without having looked whether it holds as much.
 func (s *Service) Tails(ctx context.Context, channels []schema.Channel, since, upTo uint64) (map[schema.Channel]uint64, uint64, error) {
 	names := make(map[string]schema.Channel, len(channels))
 	req := directget.Request{UpToSeq: upTo}
@@ -134,30 +140,52 @@ func (s *Service) Tails(ctx context.Context, channels []schema.Channel, since, u
 		req.MultiLast, names[subject] = append(req.MultiLast, subject), channel
 	}
 	last := make(map[schema.Channel]uint64)
-	for checked := uint64(0); ; {
-		end, err := s.bus.get.Get(ctx, s.stream, req, func(m *directget.Message) error {
-			last[names[m.Subject]] = m.Seq
+	checked, witness := ^uint64(0), ""
+	for {
+		end, err := s.bus.urgent.Get(ctx, s.stream, req, func(m *directget.Message) error {
+			if channel, ok := names[m.Subject]; ok {
+				last[channel] = m.Seq
+			}
 			return nil
 		})
 		switch {
 		case err != nil:
 			return nil, 0, err
-		case end.None && len(last) == 0:
+		case end.None && upTo > 0:
 			return last, 0, nil
-		case end.None:
+		case end.None && (witness != "" || len(last) > 0):
 			return nil, 0, errLagging
-		case checked == 0 || end.UpToSeq < checked:
-			checked = end.UpToSeq
+		case end.None:
+			if witness, err = s.witness(ctx); err != nil || witness == "" {
+				return last, 0, err
+			}
+			req.MultiLast = append(req.MultiLast, witness)
+			continue
+		}
+		if upTo > 0 {
+			checked = 0
+		} else {
+			checked = min(checked, end.UpToSeq)
 		}
 		if end.NumPending == 0 {
 			return last, checked, nil
 		}
-		req.UpToSeq = checked
 		req.MultiLast = slices.DeleteFunc(req.MultiLast, func(subject string) bool {
 			_, answered := last[names[subject]]
 			return answered
 		})
 	}
+}
+
+// witness is the subject of the oldest message that a replica holds; empty where it
+// holds none.
+func (s *Service) witness(ctx context.Context) (subject string, err error) {
+	req := directget.Request{Seq: 1, NextBySubj: schema.ServiceSubject(schema.Stored, s.service)}
+	_, err = s.bus.urgent.Get(ctx, s.stream, req, func(m *directget.Message) error {
+		subject = m.Subject
+		return nil
+	})
+	return subject, err
 }
 
 // errLagging says that a part of an answer came from a replica that does not hold

@@ -130,6 +130,9 @@ func TestReadsOfTheLog(t *testing.T) {
 	bus, nc := connect(t, srv), srv.Connect(t)
 	s := bus.Service(schema.Dhruva)
 	a, b := channel(t, "adapter:a"), channel(t, "adapter:b")
+	if last, checked, err := s.Tails(t.Context(), []schema.Channel{a}, 0, 0); err != nil || checked != 0 || len(last) != 0 {
+		t.Errorf("tails of an empty stream: %v, checked %d, %v", last, checked, err)
+	}
 	for range 5 {
 		put(t, nc, a)
 		put(t, nc, b)
@@ -166,8 +169,11 @@ func TestReadsOfTheLog(t *testing.T) {
 	if err != nil || checked != 10 || len(last) != 1 || last[b] != 10 {
 		t.Errorf("tails %v, checked %d, %v", last, checked, err)
 	}
-	if last, checked, err = s.Tails(t.Context(), []schema.Channel{channel(t, "adapter:c")}, 0, 0); err != nil || checked != 0 || len(last) != 0 {
+	if last, checked, err = s.Tails(t.Context(), []schema.Channel{channel(t, "adapter:c")}, 0, 0); err != nil || checked != 10 || len(last) != 0 {
 		t.Errorf("tails of a channel never used: %v, checked %d, %v", last, checked, err)
+	}
+	if last, _, err = s.Tails(t.Context(), []schema.Channel{a, b}, 0, 6); err != nil || last[a] != 5 || last[b] != 6 {
+		t.Errorf("tails up to 6: %v, %v", last, err)
 	}
 	st, err := s.State(t.Context())
 	if err != nil || st.First != 1 || st.Last != 10 || st.Epoch == "" {
