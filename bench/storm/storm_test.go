@@ -1,0 +1,60 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test's own program play the children.
+func TestMain(m *testing.M) {
+	if os.Getenv(roleKey) != "" {
+		if err := play(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// settle is how long things may become calm here, where nobody looks at the time.
+const settle = 100 * time.Millisecond
+
+// noFaults runs a mode and wants that nothing was lost, repeated or out of order. The
+// goals, which are about time, are not the test's.
+func noFaults(t *testing.T, m mode) []*figures {
+	t.Helper()
+	all, err := m.run(t.Context(), t.Output(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		for name, n := range f.faults {
+			t.Errorf("%s: %d", name, n)
+		}
+	}
+	return all
+}
+
+func TestAStormLosesNothing(t *testing.T) {
+	t.Parallel()
+	noFaults(t, &storm{
+		clients: 200, channels: []int{1, 20}, missed: 20, size: 256, jitters: []time.Duration{0},
+		runs: 1, probes: 5, probeRate: 50, calm: 200 * time.Millisecond, settle: settle,
+	})
+}
+
+func TestAReturnLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, f := range noFaults(t, &comeback{clients: 200, channels: []int{1}, missed: []int{50, 500}, size: 256, rounds: 1, settle: settle}) {
+		for _, name := range []string{"from subscribe: log reads", "with handshakes: log reads"} {
+			if n := f.median(name); n > 20 {
+				t.Errorf("%s: %.0f", name, n)
+			}
+		}
+	}
+}
