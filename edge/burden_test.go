@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/request"
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -192,4 +194,72 @@ func TestAClientThatTakesNothingIsClosedAndCanResume(t *testing.T) {
 		t.Errorf("ack %+v", ack)
 	}
 	sameSeqs(t, rest, want[last:])
+}
+
+func TestPagesOfAConnectionAreBoundedHoweverManySubscriptionsItHas(t *testing.T) {
+	const channels, each, bound = 50, 40, 256 << 10
+	srv, e := started(t, func(c *edge.Config) {
+		c.Feed = feed.Config{RingFrames: 1}
+		c.Conn = conn.Config{WriteBufferBytes: 4096}
+		c.Limits = request.Limits{PageBytes: bound}
+	})
+	s := newStore(t, srv)
+	big := strings.Repeat("x", 4000)
+	want := map[string][]uint64{}
+	for i := range channels * each {
+		room := fmt.Sprint("adapter:", i%channels)
+		seq := s.put(schema.Dhruva, "adapter.activated", fmt.Sprintf(`{"adapter_id":"%d","repo":"r","version":"%s"}`, i%channels, big))
+		want[room] = append(want[room], seq)
+	}
+	c := rawClient(t, e, schema.Dhruva)
+	ask := `{"type":"request","event":"subscribe","data":{"channels":[`
+	for i := range channels {
+		ask += fmt.Sprintf(`{"channel":"adapter:%d","since":"start"},`, i)
+	}
+	ask = strings.TrimSuffix(ask, ",") + `]}}`
+	if err := ws.WriteFrame(c, ws.MaskFrameInPlace(ws.NewTextFrame([]byte(ask)))); err != nil {
+		t.Fatal(err)
+	}
+	// It takes nothing until the edge can read no further for it.
+	const gauge = `indranet_replay_bytes_current{service="dhruva"}`
+	held := 0.0
+	for full := 0; full < 20; full++ {
+		if n := metric(t, e, gauge); n > held {
+			held, full = n, 0
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	if held == 0 || held > bound+4*4500 {
+		t.Errorf("a connection that takes nothing made the edge hold %.0f bytes of pages, the bound is %d", held, bound)
+	}
+	got := map[string][]uint64{}
+	for n := 0; n < channels*each; {
+		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := readFrame(c)
+		if err != nil {
+			t.Fatalf("after %d events: %v", n, err)
+		}
+		var m message
+		if f.Header.OpCode != ws.OpText {
+			continue
+		}
+		if unmarshal(t, f.Payload, &m); m.Seq > 0 {
+			got[m.Room] = append(got[m.Room], m.Seq)
+			n++
+		}
+	}
+	for room, seqs := range want {
+		if !slices.Equal(got[room], seqs) {
+			t.Errorf("%s: got %v, want %v", room, got[room], seqs)
+		}
+	}
+	_ = c.Close()
+	deadline := time.Now().Add(patience)
+	for metric(t, e, gauge) != 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("pages are still held for a connection that has gone")
+		}
+	}
 }

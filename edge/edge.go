@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -99,7 +101,7 @@ func (e *Edge) start() (err error) {
 	}
 	e.register()
 	e.onStop(func(ctx context.Context) {
-		if err := e.engine.Shutdown(ctx, conn.CloseGoingAway, "retry_after_ms=1000"); err != nil {
+		if err := e.engine.Shutdown(ctx, conn.CloseGoingAway, spread(e.engine.Len())); err != nil {
 			e.logger.Warn("connections were cut at the end", "error", err)
 		}
 	})
@@ -110,6 +112,13 @@ func (e *Edge) start() (err error) {
 		e.serve(l, e.serviceHandler(service))
 	}
 	return nil
+}
+
+// spread tells each of n connections when to come back, so that they do not all come to
+// another edge at once: within a second, or 5,000 a second.
+func spread(n int) func() string {
+	longest := max(1000, n/5)
+	return func() string { return "retry_after_ms=" + strconv.Itoa(rand.IntN(longest)) }
 }
 
 func (e *Edge) startService(service schema.Service) {

@@ -16,6 +16,7 @@ func (e *Edge) register() {
 		feeds := &server.Feeds.Stats
 		e.metrics.NewGauge("websocket_connections_current"+label, func() float64 { return float64(server.Connections()) })
 		e.metrics.NewGauge("indranet_subscriptions_current"+label, func() float64 { return float64(server.Stats.Subscriptions.Load()) })
+		e.metrics.NewGauge("indranet_replay_bytes_current"+label, func() float64 { return float64(server.Stats.PageBytes.Load()) })
 		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
 		count("indranet_requests_total"+label, server.Stats.Requests.Load)
 		count("indranet_requests_refused_total"+label, server.Stats.Refused.Load)

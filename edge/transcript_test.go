@@ -176,6 +176,9 @@ func (p *player) connect(service string) {
 	}
 }
 
+// retryAfter is random, so that clients do not come back together.
+var retryAfter = regexp.MustCompile(`retry_after_ms=\d{1,3}$`)
+
 var repetition = regexp.MustCompile(`\{\{(.*?)\*(\d+)\}\}`)
 
 func expand(line string) string {
@@ -237,6 +240,7 @@ func (p *player) read(wait time.Duration) string {
 			return "gone"
 		case frame.Header.OpCode == ws.OpClose:
 			code, reason := ws.ParseCloseFrameData(frame.Payload)
+			reason = retryAfter.ReplaceAllString(reason, "retry_after_ms=N")
 			return strings.TrimSpace(fmt.Sprintf("close %d %s", code, reason))
 		case frame.Header.OpCode == ws.OpPong:
 			return "pong " + string(frame.Payload)

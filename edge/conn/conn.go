@@ -71,11 +71,11 @@ type Engine interface {
 	// told CloseTryLater; after Shutdown it is ErrShutdown. In both cases open is not
 	// called and nc is closed by the engine.
 	Serve(nc net.Conn, buffered []byte, open func(Conn) Handler) error
-	// Shutdown refuses new connections, closes all with code and reason as
-	// Conn.Close does, and returns when every goroutine of the engine has ended and
+	// Shutdown refuses new connections, closes all with code and what reason returns
+	// for each, as Conn.Close does, and returns when every goroutine of the engine has ended and
 	// every Closed has returned. When ctx ends first, the connections that are left
 	// are cut and the error is that of ctx. An engine is not used again.
-	Shutdown(ctx context.Context, code Code, reason string) error
+	Shutdown(ctx context.Context, code Code, reason func() string) error
 	// Len is the number of connections that have not ended.
 	Len() int
 	// Stats are the engine's counters, the same value at every call.

@@ -36,7 +36,7 @@ type engine struct {
 	serial   uint64  // of the last connection
 	taken    int     // connections that have not ended, started or not
 	links    []*link // started connections, each at its own slot
-	farewell *Reason // what Shutdown says; nil before it
+	farewell *farewell // what Shutdown says; nil before it
 	cutoff   error   // why Shutdown waits no longer; nil until then
 	stopped  bool
 }
@@ -118,7 +118,7 @@ func (e *engine) enter(l *link) {
 	farewell, cutoff := e.farewell, e.cutoff
 	e.mu.Unlock()
 	if farewell != nil { // Shutdown came while the handler was being made
-		l.Close(farewell.Code, farewell.Text)
+		l.Close(farewell.code, farewell.reason())
 	}
 	if cutoff != nil {
 		l.end(true, Reason{Code: CloseAbnormal, Err: cutoff})
@@ -156,17 +156,23 @@ func (e *engine) settle() {
 	}
 }
 
+// farewell is what Shutdown says to each connection.
+type farewell struct {
+	code   Code
+	reason func() string
+}
+
 // Shutdown implements Engine.
-func (e *engine) Shutdown(ctx context.Context, code Code, reason string) error {
+func (e *engine) Shutdown(ctx context.Context, code Code, reason func() string) error {
 	e.mu.Lock()
 	if e.farewell == nil {
-		e.farewell = &Reason{Code: code, Text: reason}
+		e.farewell = &farewell{code, reason}
 	}
 	links := slices.Clone(e.links)
 	e.settle()
 	e.mu.Unlock()
 	for _, l := range links {
-		l.Close(code, reason)
+		l.Close(code, reason())
 	}
 	var err error
 	select {

@@ -267,7 +267,7 @@ func stop(t testing.TB, e Engine) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := e.Shutdown(ctx, CloseGoingAway, ""); err != nil && !errors.Is(err, context.Canceled) {
+	if err := e.Shutdown(ctx, CloseGoingAway, said("")); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if n := e.Len(); n != 0 {
@@ -334,3 +334,6 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		}
 	}
 }
+
+// said is the same reason for every connection.
+func said(reason string) func() string { return func() string { return reason } }

@@ -222,7 +222,7 @@ func TestShutdownCutsWhatDoesNotEndInTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		done := make(chan error)
-		go func() { done <- e.Shutdown(ctx, CloseGoingAway, "retry_after_ms=500") }()
+		go func() { done <- e.Shutdown(ctx, CloseGoingAway, said("retry_after_ms=500")) }()
 		if text := c.wantClose(CloseGoingAway); text != "retry_after_ms=500" {
 			t.Errorf("close text %q", text)
 		}

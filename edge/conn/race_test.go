@@ -302,7 +302,7 @@ func TestShutdownTellsEveryoneAndWaits(t *testing.T) {
 	defer cancel()
 	for range 2 { // a second call waits as the first one does
 		wg.Go(func() {
-			if err := e.Shutdown(ctx, CloseGoingAway, "retry_after_ms=100"); err != nil {
+			if err := e.Shutdown(ctx, CloseGoingAway, said("retry_after_ms=100")); err != nil {
 				t.Error(err)
 			}
 			for _, h := range taps {
@@ -354,7 +354,7 @@ func TestShutdownRacesWithServe(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			if err := e.Shutdown(ctx, CloseGoingAway, ""); err != nil {
+			if err := e.Shutdown(ctx, CloseGoingAway, said("")); err != nil {
 				t.Error(err)
 			}
 		})
@@ -386,7 +386,7 @@ func TestConnectionOpenedDuringAnImpatientShutdownIsCut(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wg.Go(func() {
-		if err := e.Shutdown(ctx, CloseGoingAway, ""); !errors.Is(err, context.Canceled) {
+		if err := e.Shutdown(ctx, CloseGoingAway, said("")); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

@@ -1,8 +1,10 @@
 package feed
 
 import (
+	"math"
 	"net"
 	"sort"
+	"sync/atomic"
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
@@ -24,10 +26,12 @@ const (
 	Lost
 )
 
-// Cursor is a subscription's place in a feed. It belongs to one caller at a time.
-// It holds at most two pages: the one that is handed out and the one behind it.
+// Cursor is a subscription's place in a feed. It belongs to one caller at a time, but
+// for Close. It holds at most two pages: the one that is handed out and the one behind
+// it.
 type Cursor struct {
-	feed *Feed
+	feed   *Feed
+	closed atomic.Bool
 	// pos: everything of the feed up to it has been handed out or precedes the
 	// subscription.
 	pos uint64
@@ -42,12 +46,15 @@ type Cursor struct {
 	frames  []wire.Frame
 	fresh   bool
 	through uint64
+	// inHand is the size of that page, as long as anything of it is left, in bytes.
+	inHand int
 	// next is the page behind it, once it has come.
 	next *Page
 	// asked is true while a page is on its way; serial tells it from one that was
 	// asked for before a Restart.
 	asked  bool
 	serial uint64
+	wanted int // The bytes that were asked for.
 	// bytes bounds the next page: small at first, so that the first events come
 	// soon and a slow reader holds little, and twice as much with every page.
 	bytes int
@@ -115,7 +122,7 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 // whether there is something to hand out.
 func (c *Cursor) turn() bool {
 	for len(c.frames) == 0 {
-		c.pos, c.frames = max(c.pos, c.through), nil
+		c.pos, c.frames, c.inHand = max(c.pos, c.through), nil, 0
 		if c.next == nil {
 			return false
 		}
@@ -127,7 +134,7 @@ func (c *Cursor) turn() bool {
 		}
 		// The ring may have served what the page holds while it was on its way.
 		i := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > c.pos })
-		c.frames, c.through, c.fresh = page.Frames[i:], page.Through, true
+		c.frames, c.through, c.fresh, c.inHand = page.Frames[i:], page.Through, true, page.size
 	}
 	return true
 }
@@ -160,41 +167,67 @@ func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers
 
 // Want is a page of the log that a cursor needs.
 type Want struct {
+	cursor *Cursor
 	after  uint64
 	bytes  int
 	serial uint64
 }
 
-// firstPage bounds the first page of a cursor that reads the log, in bytes.
-const firstPage = 64 << 10
+// FirstPage bounds the first page of a cursor that reads the log, in bytes; the
+// following ones are up to Config.PageBytes.
+const FirstPage = 64 << 10
 
 // Wants reports whether a page of the log must be read for the cursor now: because
 // it is Behind, or will be when its page is sent. The caller passes what it wants
 // to Feed.Fetch, and the page with it to Take.
-func (c *Cursor) Wants() (want Want, ok bool) {
-	if c.asked || c.next != nil || c.lost.Reason != "" || c.feed.durable == nil {
+func (c *Cursor) Wants() (want Want, ok bool) { return c.WantsWithin(math.MaxInt) }
+
+// WantsWithin is Wants with a bound on the size of the page, in bytes, that a single
+// event may exceed.
+func (c *Cursor) WantsWithin(room int) (want Want, ok bool) {
+	if !c.Reads() {
 		return Want{}, false
 	}
-	after := max(c.pos, c.through)
+	c.bytes = min(max(2*c.bytes, FirstPage), c.feed.set.cfg.PageBytes, room)
+	c.asked, c.wanted = true, c.bytes
+	c.serial++
+	return Want{c, max(c.pos, c.through), c.bytes, c.serial}, true
+}
+
+// Reads reports whether Wants would want a page.
+func (c *Cursor) Reads() bool {
+	if c.asked || c.next != nil || c.lost.Reason != "" || c.feed.durable == nil {
+		return false
+	}
 	c.feed.mu.RLock()
 	defer c.feed.mu.RUnlock()
-	if after >= c.feed.ring.base || c.generation != c.feed.generation {
+	if max(c.pos, c.through) >= c.feed.ring.base || c.generation != c.feed.generation {
 		c.bytes = 0
-		return Want{}, false
+		return false
 	}
-	c.bytes = min(max(2*c.bytes, firstPage), c.feed.set.cfg.PageBytes)
-	c.asked = true
-	c.serial++
-	return Want{after, c.bytes, c.serial}, true
+	return true
 }
 
 // Take gives the cursor a page that Fetch delivered.
 func (c *Cursor) Take(want Want, p Page) {
 	if want.serial == c.serial && c.asked {
-		c.asked, c.next = false, &p
+		c.asked, c.wanted, c.next = false, 0, &p
 		c.turn() // Where nothing is left in hand, the page behind this one is wanted now.
 	}
 }
+
+// Holds is the size of the pages that the cursor holds and waits for, in bytes.
+func (c *Cursor) Holds() int {
+	n := c.inHand + c.wanted
+	if c.next != nil {
+		n += c.next.size
+	}
+	return n
+}
+
+// Close says that the cursor is not used any more: no page is read for it. It may be
+// called while others use it.
+func (c *Cursor) Close() { c.closed.Store(true) }
 
 // Why says why the cursor is Lost, and the oldest position of the log.
 func (c *Cursor) Why() (reason wire.Reason, first uint64) { return c.lost.Reason, c.lost.First }
@@ -205,6 +238,7 @@ func (c *Cursor) Restart(pos uint64) {
 	defer c.feed.mu.RUnlock()
 	c.pos, c.last, c.generation = pos, pos, c.feed.generation
 	c.frames, c.through, c.next, c.asked, c.lost = nil, 0, nil, false, Page{}
+	c.inHand, c.wanted = 0, 0
 }
 
 // Passing appends the transient events that were not handed out yet; the first time

@@ -349,7 +349,7 @@ func TestAStormReadsTheLogOnce(t *testing.T) {
 		served := make(chan Page, 1000)
 		log.set(func(l *memory) { l.reads = 0 })
 		for i := range 1000 {
-			f.feed.Fetch(Want{after: uint64(i % 20), bytes: firstPage}, func(p Page) { served <- p })
+			f.feed.Fetch(Want{after: uint64(i % 20), bytes: FirstPage}, func(p Page) { served <- p })
 		}
 		for range 1000 {
 			<-served

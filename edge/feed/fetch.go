@@ -20,6 +20,23 @@ type Page struct {
 	// begins at First.
 	Reason wire.Reason
 	First  uint64
+
+	size int // Of Frames, in bytes.
+}
+
+// part is what of the page lies behind a position, cut to about bytes.
+func (p Page) part(after uint64, bytes int) Page {
+	i := sort.Search(len(p.Frames), func(i int) bool { return p.Frames[i].Seq > after })
+	p.Frames, p.size = p.Frames[i:], 0
+	for n, frame := range p.Frames {
+		if p.size >= bytes {
+			// A copy: the whole page must not be kept for its beginning.
+			p.Frames, p.Through = slices.Clone(p.Frames[:n]), p.Frames[n-1].Seq
+			break
+		}
+		p.size += frame.Size()
+	}
+	return p
 }
 
 // fetch is one cursor that waits for a page.
@@ -43,8 +60,10 @@ type reads struct {
 }
 
 // next picks the cursor that waits longest and whose feed nobody reads for.
-// The read is as large as the largest that the feed's cursors want.
+// The read is as large as the largest that the feed's cursors want. Who has gone is
+// forgotten.
 func (r *reads) next() (first fetch, ok bool) {
+	r.waiting = slices.DeleteFunc(r.waiting, func(w fetch) bool { return w.cursor != nil && w.cursor.closed.Load() })
 	for _, w := range r.waiting {
 		switch {
 		case !ok && !r.reading[w.feed]:
@@ -115,10 +134,7 @@ func (s *Set) serve(first fetch, page Page) {
 		s.Stats.Shared.Add(uint64(len(served) - 1))
 	}
 	for _, w := range served {
-		part := page
-		i := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > w.after })
-		part.Frames = page.Frames[i:]
-		w.done(part)
+		w.done(page.part(w.after, w.bytes))
 	}
 }
 

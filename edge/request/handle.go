@@ -90,7 +90,7 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) {
 			continue
 		}
 		if old := s.subs[a.sub.channel]; old != nil {
-			old.closed = true
+			s.end(old)
 			dropped = append(dropped, old)
 		}
 		s.subs[a.sub.channel], a.sub.attached = a.sub, true
@@ -196,7 +196,7 @@ func (s *Session) unsubscribe(r wire.Request) ([]byte, *wire.Error) {
 	sub := s.subs[list[0].Channel]
 	if sub != nil {
 		delete(s.subs, sub.channel)
-		sub.closed = true
+		s.end(sub)
 	}
 	s.mu.Unlock()
 	if sub != nil {

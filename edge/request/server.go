@@ -23,6 +23,10 @@ type Limits struct {
 	MaxSubscriptions int
 	// Timeout bounds the handling of one request. Default 5 s.
 	Timeout time.Duration
+	// PageBytes bounds the pages of the log that all subscriptions of a connection hold
+	// and wait for together, in bytes; a single event may exceed it by its own size for
+	// each page. At least feed.FirstPage. Default 512 KiB.
+	PageBytes int
 	// PositionEvery is the time between two position acks of a connection on
 	// which nothing else moves. Default 30 s.
 	PositionEvery time.Duration
@@ -35,6 +39,10 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxSubscriptions <= 0 {
 		l.MaxSubscriptions = 1000
 	}
+	if l.PageBytes <= 0 {
+		l.PageBytes = 512 << 10
+	}
+	l.PageBytes = max(l.PageBytes, feed.FirstPage)
 	if l.Timeout <= 0 {
 		l.Timeout = 5 * time.Second
 	}
@@ -82,6 +90,9 @@ type Stats struct {
 	Events atomic.Uint64
 	// Resets counts subscriptions that were told to start anew.
 	Resets atomic.Uint64
+	// PageBytes is the size of the pages of the log that connections hold or wait for,
+	// in bytes; it also falls.
+	PageBytes atomic.Int64
 	// Subscriptions is the number of subscriptions; it also falls.
 	Subscriptions atomic.Int64
 }

@@ -43,6 +43,10 @@ type Session struct {
 	// Guarded by mu.
 	mu   sync.Mutex
 	subs map[schema.Channel]*subscription
+	// pages is the size of the pages of the log that the subscriptions hold and wait
+	// for, in bytes; hungry are those that want one when there is room.
+	pages  int
+	hungry []*subscription
 	// ready are the subscriptions with something to send, in order of turn.
 	ready []*subscription
 	// answers are encoded frames that go before events.
@@ -158,7 +162,7 @@ func (s *Session) take(sub *subscription, want feed.Want, page feed.Page) {
 	s.mu.Lock()
 	if !sub.closed {
 		sub.cursor.Take(want, page)
-		sub.fetch()
+		s.fetch(sub)
 	}
 	s.mu.Unlock()
 	s.mark(sub)
@@ -200,6 +204,7 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 		}
 		s.events += uint64(events)
 		s.server.Stats.Events.Add(uint64(events))
+		s.fetch(sub)
 		copy(s.ready, s.ready[1:])
 		s.ready[len(s.ready)-1] = sub
 		if sub.ready = more; !more {
@@ -208,6 +213,62 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 		}
 	}
 	return dst
+}
+
+// fetch asks for the page that a subscription wants when it is its turn. The caller
+// holds s.mu.
+func (s *Session) fetch(sub *subscription) {
+	s.weigh(sub)
+	if !sub.hungry && !sub.closed && sub.cursor.Reads() {
+		sub.hungry = true
+		s.hungry = append(s.hungry, sub)
+	}
+	s.fetchNext()
+}
+
+// fetchNext asks for pages as long as there is room for one: all pages of a connection
+// together are bounded, however many subscriptions it has. The caller holds s.mu.
+func (s *Session) fetchNext() {
+	for len(s.hungry) > 0 {
+		room := s.server.limits.PageBytes - s.pages
+		if room < feed.FirstPage {
+			return
+		}
+		sub := s.hungry[0]
+		s.hungry[0] = nil
+		s.hungry = s.hungry[1:]
+		sub.hungry = false
+		if sub.closed {
+			continue
+		}
+		want, ok := sub.cursor.WantsWithin(room)
+		if !ok {
+			s.mark(sub) // The ring reaches it by now.
+			continue
+		}
+		sub.feed.Fetch(want, func(page feed.Page) { s.take(sub, want, page) })
+		s.weigh(sub)
+	}
+	s.hungry = nil
+}
+
+// end takes a subscription out of use, which the caller must drop when it no longer
+// holds s.mu.
+func (s *Session) end(sub *subscription) {
+	sub.closed = true
+	s.weigh(sub)
+	s.fetchNext()
+}
+
+// weigh counts what a subscription holds of pages. The caller holds s.mu.
+func (s *Session) weigh(sub *subscription) {
+	holds := sub.cursor.Holds()
+	if sub.closed {
+		holds = 0
+	}
+	s.pages += holds - sub.pages
+	s.server.Stats.PageBytes.Add(int64(holds - sub.pages))
+	sub.pages = holds
 }
 
 // collectMarks moves marked subscriptions to the end of the turns.
@@ -262,9 +323,10 @@ func (s *Session) Closed(why conn.Reason) {
 	s.mu.Lock()
 	s.closed = true
 	subs := s.subs
-	s.subs, s.ready, s.answers, s.pending = nil, nil, nil, nil
+	s.subs, s.ready, s.hungry, s.answers, s.pending = nil, nil, nil, nil, nil
 	for _, sub := range subs {
 		sub.closed = true
+		s.weigh(sub)
 	}
 	events := s.events
 	s.mu.Unlock()
@@ -279,6 +341,7 @@ func (s *Session) Closed(why conn.Reason) {
 
 // drop gives back what a subscription holds. It must be closed already.
 func (s *Session) drop(sub *subscription) {
+	sub.cursor.Close()
 	s.shard.remove(sub)
 	sub.feed.Release()
 	s.server.Stats.Subscriptions.Add(-1)

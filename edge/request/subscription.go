@@ -35,6 +35,10 @@ type subscription struct {
 	// attached is true once the answer was queued: nothing is sent before it.
 	attached bool
 	closed   bool
+	// pages is what the cursor holds of pages, as counted in Session.pages; hungry is
+	// true while it waits in Session.hungry.
+	pages  int
+	hungry bool
 }
 
 // state is how list_channels calls it.
@@ -68,16 +72,7 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 		dst, passed = sub.cursor.Passing(dst)
 		events += passed
 	}
-	sub.fetch()
 	return dst, events, more
-}
-
-// fetch asks for the page that the cursor wants, if it does. The caller holds
-// Session.mu.
-func (sub *subscription) fetch() {
-	if want, ok := sub.cursor.Wants(); ok {
-		sub.feed.Fetch(want, func(page feed.Page) { sub.session.take(sub, want, page) })
-	}
 }
 
 // reset starts the subscription anew at the oldest position and says why.
