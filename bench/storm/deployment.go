@@ -55,6 +55,11 @@ func deploy(ctx context.Context, progress io.Writer) (*deployment, error) {
 		d.close()
 		return nil, err
 	}
+	// Nobody's position is the beginning of the log, nor an event of the own channel.
+	if _, err := d.bulk(channelNames("past", 10), 10, 256); err != nil {
+		d.close()
+		return nil, err
+	}
 	return d, nil
 }
 

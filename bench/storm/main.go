@@ -105,6 +105,25 @@ func parse(name string, args []string, help io.Writer) (mode, error) {
 		flags.DurationVar(&c.goal, "goal", 1500*time.Millisecond, "bound of the median for 50 missed events, 0 for none")
 		flags.StringVar(&c.profile, "cpuprofile", "", "file for a CPU profile of the last edge")
 		m = c
+	case "distance":
+		d := &distance{distances: []int{0, 1000, 10_000, 100_000, 1_000_000}, settle: settleAfter / 2}
+		flags.Var((*list[int])(&d.distances), "distances", "numbers of other messages between position and head, 0 among them")
+		flags.IntVar(&d.missed, "missed", 20, "events that the client misses")
+		flags.IntVar(&d.others, "others", 1000, "channels of the other messages")
+		flags.IntVar(&d.size, "size", 256, "bytes of a payload, about")
+		flags.IntVar(&d.rounds, "rounds", 5, "rounds")
+		m = d
+	case "frozen":
+		z := &frozen{settle: settleAfter}
+		flags.IntVar(&z.frozen, "frozen", 1000, "clients that stop reading")
+		flags.IntVar(&z.healthy, "healthy", 200, "clients beside them")
+		flags.Float64Var(&z.rate, "rate", 1000, "events a second on the channel of all")
+		flags.IntVar(&z.size, "size", 512, "bytes of a payload, about")
+		flags.DurationVar(&z.duration, "duration", time.Minute, "how long they stay frozen")
+		flags.IntVar(&z.pairs, "pairs", 5, "pairs of runs, with and without frozen clients")
+		flags.IntVar(&z.thaws, "thaws", 1, "of the runs with frozen clients, how many of the last thaw them")
+		flags.StringVar(&z.profile, "cpuprofile", "", "file for a CPU profile of the last edge")
+		m = z
 	default:
 		fmt.Fprint(help, usageText)
 		return nil, flag.ErrHelp

@@ -58,3 +58,21 @@ func TestAReturnLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestDistanceLosesNothing(t *testing.T) {
+	t.Parallel()
+	noFaults(t, &distance{distances: []int{0, 500}, missed: 20, others: 10, size: 256, rounds: 1})
+}
+
+func TestFrozenClientsCostLittleAndLoseNothing(t *testing.T) {
+	t.Parallel()
+	for _, f := range noFaults(t, &frozen{
+		frozen: 100, healthy: 20, rate: 500, size: 512, duration: 2 * time.Second, settle: settle, pairs: 1, thaws: 1,
+	}) {
+		for _, name := range []string{frozenRSS, frozenHeap, thawingHeap} {
+			if f.median(name) > f.goals[name] {
+				t.Errorf("%s: %.1f, not at most %.1f", name, f.median(name), f.goals[name])
+			}
+		}
+	}
+}

@@ -97,11 +97,19 @@ func (f *Feeder) collect(ctx context.Context, n int) error {
 	return nil
 }
 
+// Flush waits until everything sent is stored.
+func (f *Feeder) Flush(ctx context.Context) error {
+	if err := f.pub.Flush(ctx); err != nil {
+		return fmt.Errorf("swarm: %w", err)
+	}
+	return nil
+}
+
 // Settle waits until everything sent is stored, and says what that is, by channel,
 // since the last Settle.
 func (f *Feeder) Settle(ctx context.Context) ([]Goal, error) {
-	if err := f.pub.Flush(ctx); err != nil {
-		return nil, fmt.Errorf("swarm: %w", err)
+	if err := f.Flush(ctx); err != nil {
+		return nil, err
 	}
 	if err := f.collect(ctx, len(f.acks)); err != nil {
 		return nil, err
