@@ -33,11 +33,11 @@ type engine struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	serial   uint64  // of the last connection
-	taken    int     // connections that have not ended, started or not
-	links    []*link // started connections, each at its own slot
+	serial   uint64    // of the last connection
+	taken    int       // connections that have not ended, started or not
+	links    []*link   // started connections, each at its own slot
 	farewell *farewell // what Shutdown says; nil before it
-	cutoff   error   // why Shutdown waits no longer; nil until then
+	cutoff   error     // why Shutdown waits no longer; nil until then
 	stopped  bool
 }
 

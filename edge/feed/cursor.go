@@ -58,7 +58,7 @@ type Cursor struct {
 	// bytes bounds the next page: small at first, so that the first events come
 	// soon and a slow reader holds little, and twice as much with every page.
 	bytes int
-	// lost says why the cursor can't go on.
+	// lost says why the cursor can't go on, and in which generation it can.
 	lost Page
 
 	// seen is the version of the newest transient event handed out; newcomer is
@@ -97,7 +97,10 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 	switch {
 	case c.generation != f.generation:
 		known, _ := f.set.Known()
-		c.lost = Page{Reason: wire.EpochChanged, First: known.First}
+		if known.Epoch != f.epoch {
+			return dst, count, Behind // It is being opened under a newer one, and notified then.
+		}
+		c.lost = Page{Reason: wire.EpochChanged, First: known.First, generation: f.generation}
 		return dst, count, Lost
 	case c.lost.Reason != "":
 		return dst, count, Lost
@@ -167,10 +170,11 @@ func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers
 
 // Want is a page of the log that a cursor needs.
 type Want struct {
-	cursor *Cursor
-	after  uint64
-	bytes  int
-	serial uint64
+	cursor     *Cursor
+	after      uint64
+	bytes      int
+	serial     uint64
+	generation uint64 // The feed's that after belongs to.
 }
 
 // FirstPage bounds the first page of a cursor that reads the log, in bytes; the
@@ -191,7 +195,7 @@ func (c *Cursor) WantsWithin(room int) (want Want, ok bool) {
 	c.bytes = min(max(2*c.bytes, FirstPage), c.feed.set.cfg.PageBytes, room)
 	c.asked, c.wanted = true, c.bytes
 	c.serial++
-	return Want{c, max(c.pos, c.through), c.bytes, c.serial}, true
+	return Want{c, max(c.pos, c.through), c.bytes, c.serial, c.generation}, true
 }
 
 // Reads reports whether Wants would want a page.
@@ -232,11 +236,10 @@ func (c *Cursor) Close() { c.closed.Store(true) }
 // Why says why the cursor is Lost, and the oldest position of the log.
 func (c *Cursor) Why() (reason wire.Reason, first uint64) { return c.lost.Reason, c.lost.First }
 
-// Restart moves a Lost cursor to pos.
+// Restart moves a Lost cursor to pos, which must not be below what Why told. Where the
+// epoch has changed since, it is Lost again.
 func (c *Cursor) Restart(pos uint64) {
-	c.feed.mu.RLock()
-	defer c.feed.mu.RUnlock()
-	c.pos, c.last, c.generation = pos, pos, c.feed.generation
+	c.pos, c.last, c.generation = pos, pos, c.lost.generation
 	c.frames, c.through, c.next, c.asked, c.lost = nil, 0, nil, false, Page{}
 	c.inHand, c.wanted = 0, 0
 }

@@ -36,6 +36,7 @@ func TestEpochChangeStartsEverybodyAnew(t *testing.T) {
 				}
 				r.want(0, 1, 2)
 				log.act("a")
+				later(100 * time.Millisecond)
 				r.want(0, 1, 2, 3)
 			})
 		})

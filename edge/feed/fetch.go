@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sort"
-	"sync"
 
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
@@ -21,7 +20,8 @@ type Page struct {
 	Reason wire.Reason
 	First  uint64
 
-	size int // Of Frames, in bytes.
+	size       int    // Of Frames, in bytes.
+	generation uint64 // The feed's that it belongs to.
 }
 
 // part is what of the page lies behind a position, cut to about bytes.
@@ -39,149 +39,36 @@ func (p Page) part(after uint64, bytes int) Page {
 	return p
 }
 
-// fetch is one cursor that waits for a page.
-type fetch struct {
-	feed *Feed
-	Want
-	done func(Page)
-}
-
-// reads is the queue of cursors that wait for the log.
-type reads struct {
-	// slots bounds the reads in flight, whoever makes them.
-	slots chan struct{}
-
-	// Guarded by mu.
-	mu      sync.Mutex
-	waiting []fetch
-	workers int
-	// reading holds the feeds that a worker reads for: one at a time each.
-	reading map[*Feed]bool
-}
-
-// next picks the cursor that waits longest and whose feed nobody reads for.
-// The read is as large as the largest that the feed's cursors want. Who has gone is
-// forgotten.
-func (r *reads) next() (first fetch, ok bool) {
-	r.waiting = slices.DeleteFunc(r.waiting, func(w fetch) bool { return w.cursor != nil && w.cursor.closed.Load() })
-	for _, w := range r.waiting {
-		switch {
-		case !ok && !r.reading[w.feed]:
-			r.reading[w.feed] = true
-			first, ok = w, true
-		case ok && w.feed == first.feed:
-			first.bytes = max(first.bytes, w.bytes)
-		}
-	}
-	return first, ok
-}
-
-// Fetch reads what a cursor wants, and calls done from another goroutine.
-// Cursors of one feed that wait at the same time are served by one read where it
-// reaches them. done is not called any more once the set is closed.
-func (f *Feed) Fetch(want Want, done func(Page)) {
-	s := f.set
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reads.mu.Lock()
-	defer s.reads.mu.Unlock()
-	s.reads.waiting = append(s.reads.waiting, fetch{f, want, done})
-	if s.reads.workers < cap(s.reads.slots) && s.goWork(s.fetchAll) {
-		s.reads.workers++
-	}
-}
-
-func (s *Set) fetchAll() {
-	for {
-		s.reads.mu.Lock()
-		first, ok := s.reads.next()
-		if !ok {
-			// What still waits is for feeds that another worker reads for.
-			s.reads.workers--
-			s.reads.mu.Unlock()
-			return
-		}
-		s.reads.mu.Unlock()
-		select {
-		case s.reads.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			return
-		}
-		page, ok := s.readPage(first.feed, first.Want)
-		<-s.reads.slots
-		if !ok {
-			return
-		}
-		s.serve(first, page)
-	}
-}
-
-// serve hands the page to every waiting cursor of the feed that it reaches.
-func (s *Set) serve(first fetch, page Page) {
-	var served []fetch
-	s.reads.mu.Lock()
-	delete(s.reads.reading, first.feed)
-	s.reads.waiting = slices.DeleteFunc(s.reads.waiting, func(w fetch) bool {
-		reached := w.feed == first.feed && (w.after == first.after ||
-			page.Reason == "" && w.after > first.after && w.after < page.Through)
-		if reached {
-			served = append(served, w)
-		}
-		return reached
-	})
-	s.reads.mu.Unlock()
-	if len(served) > 1 {
-		s.Stats.Shared.Add(uint64(len(served) - 1))
-	}
-	for _, w := range served {
-		w.done(page.part(w.after, w.bytes))
-	}
-}
-
-// readPage reads until it knows what the log holds after a position. It reports
-// whether the set still lives.
-func (s *Set) readPage(f *Feed, want Want) (Page, bool) {
-	for attempt := 0; ; attempt++ {
-		var page Page
-		known := false
-		err := s.call(func(ctx context.Context) (err error) {
-			page, known, err = s.tryPage(ctx, f, want, attempt >= leaderAfter)
-			return err
-		})
-		if err == nil && known {
-			return page, true
-		}
-		if err == nil {
-			s.Stats.Stale.Add(1)
-		}
-		if !s.pause(attempt) {
-			return Page{}, false
-		}
-	}
-}
-
 // tryPage makes one read. known is false where the answer may lack something.
 func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (page Page, known bool, err error) {
 	after := want.after
 	f.mu.RLock()
-	generation, base := f.generation, f.ring.base
+	generation, base, last := f.generation, f.ring.base, f.ring.baseLast
 	f.mu.RUnlock()
-	if base <= after {
-		return Page{Through: after}, true, nil // The ring reaches back by now.
+	page.generation = want.generation
+	if base <= after || generation != want.generation {
+		page.Through = after // The ring reaches back by now, or the cursor is Lost anyway.
+		return page, true, nil
 	}
 	e := encoder{feed: f, prev: after}
-	r, err := s.readAfter(ctx, f.query(Query{Bytes: want.bytes, Leader: leader}), after, e.add)
+	q := f.query(Query{Bytes: want.bytes, Leader: leader})
+	r, err := s.readAfter(ctx, q, after, e.add)
+	if err == nil && r.doubt {
+		e.prev, e.frames, q.Leader = after, nil, true
+		r, err = s.readAfter(ctx, q, after, e.add)
+	}
 	if err != nil {
 		return page, false, err
 	}
 	if r.first > 0 {
 		s.Stats.Expired.Add(1)
-		return Page{Reason: wire.PositionExpired, First: r.first}, true, nil
+		page.Reason, page.First = wire.PositionExpired, r.first
+		return page, true, nil
 	}
 	if r.hole {
 		return page, false, nil
 	}
-	through, err := s.reaches(ctx, f, r, leader)
+	through, err := s.reaches(ctx, f, r, base, last, leader)
 	if err != nil {
 		return page, false, err
 	}
@@ -193,7 +80,7 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	defer f.mu.Unlock()
 	switch {
 	case f.generation != generation:
-		return Page{Through: after}, true, nil // The cursor is Lost anyway.
+		return Page{Through: after, generation: generation}, true, nil // The cursor is Lost anyway.
 	case planted == plantStale:
 		page.Through = max(r.end, f.ring.base)
 	case through == after:
@@ -209,14 +96,11 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 }
 
 // reaches is the position up to which a read brought all that there is: that of its
-// last message, or where the ring of the feed begins if nothing lies between. A
-// replica that lags ends too early: the last position before the ring, where it is
-// known, tells; else, if asked to, a replica must show that it looked as far and
-// found nothing behind.
-func (s *Set) reaches(ctx context.Context, f *Feed, r reading, ask bool) (through uint64, err error) {
-	f.mu.RLock()
-	base, last := f.ring.base, f.ring.baseLast
-	f.mu.RUnlock()
+// last message, or base if nothing lies between, where the ring of the feed began
+// before the read. A replica that lags ends too early: the last position before the
+// ring, where it is known, tells; else, if asked to, a replica must show that it looked
+// as far and found nothing behind.
+func (s *Set) reaches(ctx context.Context, f *Feed, r reading, base, last uint64, ask bool) (through uint64, err error) {
 	switch {
 	case r.end >= base || f.target.View || r.more:
 		return r.end, nil
@@ -246,6 +130,9 @@ type reading struct {
 	// hole is true where a whole service was read and a message is missing: the
 	// replica lags or lost it.
 	hole bool
+	// doubt is true where the replica may have dropped what the leader still holds: ask
+	// the leader.
+	doubt bool
 	// before is the last event at or before the position, where exact.
 	before uint64
 	exact  bool
@@ -256,7 +143,7 @@ type reading struct {
 // the proof comes after the read: positions of a whole service are contiguous; for a
 // channel the leader is asked for the log's oldest position. The read begins at the
 // position itself: an event there is the one before what follows. What each is given
-// counts only where first and hole are not set.
+// counts only where first, hole and doubt are not set.
 func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Message)) (r reading, err error) {
 	q.From, q.Count = max(after, 1), s.cfg.PageFrames+1
 	n, contiguous, behind := uint64(0), true, uint64(0)
@@ -294,8 +181,11 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 		r.first = behind
 	case q.Channel.IsZero():
 		r.hole = !contiguous
-	case st.First == after+1:
-		r.before, r.exact = 0, true
+	default:
+		r.doubt = !q.Leader && st.trimsNear(after)
+		if st.First == after+1 {
+			r.before, r.exact = 0, true
+		}
 	}
 	return r, nil
 }

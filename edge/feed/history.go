@@ -94,7 +94,11 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 	}
 	prev, room := pos, wire.MaxMessage-wire.HistoryRoom
 	for scanned, attempt := 0, 0; pos < end; {
-		list, more, err := s.read(ctx, f.query(Query{From: pos + 1, Count: s.cfg.PageFrames, Leader: attempt >= leaderAfter}))
+		leader := attempt >= leaderAfter
+		if known, _ := s.Known(); !f.target.View && known.trimsNear(pos) {
+			leader = true
+		}
+		list, more, err := s.read(ctx, f.query(Query{From: pos + 1, Count: s.cfg.PageFrames, Leader: leader}))
 		if err != nil {
 			return false, err
 		}

@@ -111,13 +111,19 @@ var errLagging = fmt.Errorf("%w: the replica that answered lags", ErrUnavailable
 
 // startSource opens one source and plans its first check.
 func (s *Set) startSource(src *source, head, last uint64, st State) {
-	first := !isClosed(src.opened)
 	src.start(head, last, st.Epoch, s.state.changesOf(st.Epoch))
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	src.checks, src.due = 0, time.Now().Add(250*time.Millisecond)
-	s.mu.Unlock()
-	if first {
+	if !isClosed(src.opened) {
 		close(src.opened)
+	}
+	if now, _ := s.Known(); now.Epoch != st.Epoch {
+		// It changed just now: whoever reopens everything may have come before.
+		src.stop()
+		if !slices.Contains(s.opening, src) {
+			s.opening = append(s.opening, src)
+		}
 	}
 }
 

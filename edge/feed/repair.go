@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -16,61 +17,93 @@ type repairs struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	waiting []*source
+	waiting []patient
 	// token wakes the worker; it holds one.
 	token chan struct{}
 }
 
+// patient is a source that waits for its repair.
+type patient struct {
+	src *source
+	// attempts counts the reads in a row that brought nothing; the next one comes
+	// after rest, so that one source that cannot be read does not stop others.
+	attempts int
+	rest     time.Time
+}
+
 // queueRepair is called with a source's mu held, and takes no lock of the set.
-func (s *Set) queueRepair(src *source) {
-	s.repair.mu.Lock()
-	s.repair.waiting = append(s.repair.waiting, src)
-	s.repair.mu.Unlock()
+func (s *Set) queueRepair(src *source) { s.repair.add(patient{src: src}) }
+
+func (r *repairs) add(p patient) {
+	r.mu.Lock()
+	r.waiting = append(r.waiting, p)
+	r.mu.Unlock()
 	select {
-	case s.repair.token <- struct{}{}:
+	case r.token <- struct{}{}:
 	default:
 	}
 }
 
-func (s *Set) repairAll() {
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-s.repair.token:
-		}
-		for {
-			batch := s.repair.take()
-			if len(batch) == 0 {
-				break
-			}
-			if len(batch) > 1 {
-				s.scan(batch)
-			}
-			for _, src := range batch {
-				if !s.repairOne(src) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// take takes what is repaired next: the first that waits, or all if they are many.
-func (r *repairs) take() []*source {
+// take takes what is repaired next: the first that does not rest, or all such if they
+// are many. Where all rest, wait is how long; it is 0 where none is left.
+func (r *repairs) take(now time.Time) (batch []patient, wait time.Duration) {
 	r.gate.Lock()
 	defer r.gate.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(len(r.waiting), 1)
-	if len(r.waiting) >= scanFrom {
-		n = len(r.waiting)
+	ready := 0
+	for _, p := range r.waiting {
+		if rest := p.rest.Sub(now); rest <= 0 {
+			ready++
+		} else if wait == 0 || rest < wait {
+			wait = rest
+		}
 	}
-	batch := r.waiting[:n]
-	if r.waiting = r.waiting[n:]; len(r.waiting) == 0 {
-		r.waiting = nil
+	if ready == 0 {
+		return nil, wait
 	}
-	return batch
+	if ready < scanFrom {
+		ready = 1
+	}
+	left := r.waiting[:0]
+	for _, p := range r.waiting {
+		if len(batch) < ready && !p.rest.After(now) {
+			batch = append(batch, p)
+		} else {
+			left = append(left, p)
+		}
+	}
+	clear(r.waiting[len(left):])
+	r.waiting = left
+	return batch, 0
+}
+
+func (s *Set) repairAll() {
+	for {
+		batch, wait := s.repair.take(time.Now())
+		if len(batch) == 0 {
+			if wait == 0 {
+				wait = time.Hour
+			}
+			timer := time.NewTimer(wait)
+			select {
+			case <-s.ctx.Done():
+			case <-s.repair.token:
+			case <-timer.C:
+			}
+			timer.Stop()
+			if s.ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		if len(batch) > 1 {
+			s.scan(batch)
+		}
+		for _, p := range batch {
+			s.repairOne(p)
+		}
+	}
 }
 
 // scanFrom is how many channels must miss something for one read of the whole
@@ -80,7 +113,7 @@ const scanFrom = 100
 
 // scan reads the whole service from where the first of the sources stands, and gives
 // each what it misses. What it leaves undone, for whatever reason, is done one by one.
-func (s *Set) scan(batch []*source) {
+func (s *Set) scan(batch []patient) {
 	type place struct {
 		src        *source
 		life, head uint64
@@ -88,7 +121,8 @@ func (s *Set) scan(batch []*source) {
 	}
 	places := make(map[schema.Channel]*place, len(batch))
 	after, to := ^uint64(0), uint64(0)
-	for _, src := range batch {
+	for _, waiting := range batch {
+		src := waiting.src
 		src.mu.Lock()
 		p := &place{src: src, life: src.life, head: src.head.Load()}
 		if src.open && src.target > p.head {
@@ -131,49 +165,55 @@ func (s *Set) scan(batch []*source) {
 	}
 }
 
-// repairOne reads what a source misses until it has reached its target. It
-// reports whether the set still lives.
-func (s *Set) repairOne(src *source) bool {
-	for attempt := 0; ; {
+// repairOne reads what a source misses until it has reached its target. Where a read
+// brings nothing, the source waits for another turn.
+func (s *Set) repairOne(p patient) {
+	src := p.src
+	for s.ctx.Err() == nil {
 		src.mu.Lock()
 		life, head, target := src.life, src.head.Load(), src.target
 		if !src.open || head >= target {
 			src.queued = false
 			src.mu.Unlock()
-			return true
+			return
 		}
 		src.mu.Unlock()
-		leader := attempt >= leaderAfter
+		start := time.Now()
+		q := Query{Channel: src.key.channel, Bytes: s.cfg.PageBytes, Leader: p.attempts >= leaderAfter, Urgent: true}
 		var r reading
 		var list []Message
 		err := s.call(func(ctx context.Context) (err error) {
-			q := Query{Channel: src.key.channel, Bytes: s.cfg.PageBytes, Leader: leader, Urgent: true}
 			r, err = s.readAfter(ctx, q, head, func(m Message) { list = append(list, m) })
 			return err
 		})
 		switch {
 		case err != nil:
-			attempt = max(attempt, 1) // Not the replica's fault: no need for the leader.
 		case r.first > 0:
 			src.skip(life, head, r.first-1)
-			attempt = 0
+			p.attempts = 0
+			continue
+		case r.doubt:
+			p.attempts = leaderAfter
 			continue
 		case len(list) > 0 && !r.hole:
-			attempt = 0
 			src.repaired(life, head, list)
+			p.attempts = 0
 			continue
-		case leader, planted == plantStale:
+		case q.Leader, planted == plantStale:
 			// The leader has nothing there: what announced the target was no
-			// event of the source.
+			// event of the source. Where that was an error, a comparison tells.
 			src.retract(life, head)
 			continue
 		default:
 			s.Stats.Stale.Add(1)
-			attempt++
 		}
-		if !s.pause(attempt) {
-			return false
+		p.rest = time.Now().Add(max(backoff(p.attempts), time.Since(start)))
+		p.attempts++
+		if err != nil {
+			p.attempts = min(p.attempts, leaderAfter-1) // Not the replica's fault: no need for the leader.
 		}
+		s.repair.add(p)
+		return
 	}
 }
 

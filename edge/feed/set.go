@@ -56,7 +56,8 @@ func New(service schema.Service, cat *catalogue.Catalogue, log Log, live Live, c
 		feeds: map[string]*Feed{}, sources: map[sourceKey]*source{},
 	}
 	s.reads.slots = make(chan struct{}, s.cfg.Reads)
-	s.reads.reading = map[*Feed]bool{}
+	s.reads.kick = make(chan struct{}, 1)
+	s.reads.lines = map[*Feed]*line{}
 	s.repair.token = make(chan struct{}, 1)
 	s.wg.Go(s.run)
 	s.wg.Go(s.repairAll)
@@ -290,12 +291,10 @@ func (s *Set) call(work func(ctx context.Context) error) error {
 	return work(ctx)
 }
 
-// pause waits before attempt n of something that failed, 5 ms to 1 s, and
+// pause waits before attempt n of something that failed, and
 // reports whether the set still lives.
 func (s *Set) pause(n int) bool {
-	d := min(5*time.Millisecond<<min(n, 8), time.Second)
-	d += time.Duration(rand.Int64N(int64(d)/2 + 1))
-	return s.wait(d)
+	return s.wait(backoff(n))
 }
 
 // wait waits, and reports whether the set still lives.

@@ -39,6 +39,9 @@ type source struct {
 	// Guarded by mu. Live messages, repairs and checks all come through here.
 	mu   sync.Mutex
 	open bool
+	// doubt is until when live messages are not taken for what they seem, after the
+	// epoch changed: one of the old epoch may still be on its way.
+	doubt time.Time
 	// life counts starts and stops: an answer of the log that was asked for in
 	// another life says nothing about this one.
 	life    uint64
@@ -70,7 +73,7 @@ func (s *source) receive(m Message) {
 		s.deliver(m)
 	case next == stepDrop:
 		s.set.Stats.Dropped.Add(1)
-	case !s.open || next == stepRepair:
+	case !s.open || next == stepRepair || s.doubtful():
 		if s.open && !s.queued {
 			s.set.Stats.ChainRepairs.Add(1)
 		}
@@ -79,6 +82,19 @@ func (s *source) receive(m Message) {
 		s.deliver(m)
 	}
 }
+
+// doubtful reports whether a live message may be one of an older epoch: then it only
+// says that there may be something to read. The caller holds s.mu.
+func (s *source) doubtful() bool {
+	if s.doubt.IsZero() || time.Now().Before(s.doubt) {
+		return !s.doubt.IsZero()
+	}
+	s.doubt = time.Time{}
+	return false
+}
+
+// doubtFor is how long a live message may be on its way.
+const doubtFor = 10 * time.Second
 
 // raise notes that position seq exists, and asks for a repair if it is missing.
 // The caller holds s.mu.
@@ -197,6 +213,9 @@ func (s *source) start(head, last uint64, epoch string, changes int) {
 		}
 		f.epoch = epoch
 		f.mu.Unlock()
+	}
+	if changes > 0 {
+		s.doubt = time.Now().Add(doubtFor)
 	}
 	s.open, s.epoch, s.changes = true, epoch, changes
 	s.life++

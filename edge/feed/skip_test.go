@@ -1,0 +1,61 @@
+package feed
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+)
+
+// TestASkipAfterTheProofOfAReadIsTold: a lagging replica has answered and the leader has said
+// that nothing was trimmed; then the front goes, a repair moves the ring over it, and only
+// then is the page compared with the ring.
+func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hooked{memory: newMemory()}
+		s := newHooked(t, h, func(c *Config) { c.RingFrames = 2 })
+		r, _ := open(t, s, "adapter:a", wire.Since{})
+		for range 10 {
+			h.act("a")
+		}
+		r.c.Restart(3)
+		want, ok := r.c.Wants()
+		if !ok {
+			t.Fatal("no page wanted")
+		}
+		later(100 * time.Millisecond)      // Before the first check.
+		h.set(func(*memory) { h.end = 7 }) // The replica lags.
+		hold, waits := make(chan struct{}), true
+		h.onState(func(State) {
+			if waits { // Only the first question is held up: the page's.
+				waits = false
+				<-hold
+			}
+		})
+		pages := make(chan Page, 1)
+		r.feed.Fetch(want, func(p Page) { pages <- p })
+		synctest.Wait()
+		if waits {
+			t.Fatal("the leader was not asked")
+		}
+		h.set(func(l *memory) { l.lossy = true })
+		for range 10 {
+			h.act("a")
+		}
+		h.trim(20)
+		h.set(func(l *memory) { l.lossy = false; h.end = 0 })
+		h.act("a") // A gap: the repair skips to 20.
+		synctest.Wait()
+		if r.feed.Head() != 21 {
+			t.Fatalf("head %d", r.feed.Head())
+		}
+		close(hold)
+		synctest.Wait()
+		r.c.Take(want, <-pages)
+		r.drain()
+		if len(r.note) == 0 {
+			t.Errorf("got %v without a word", r.got)
+		}
+	})
+}
