@@ -7,13 +7,12 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/bodhisattva/indranet/bench/chaos/check"
 	"github.com/bodhisattva/indranet/bench/chaos/client"
 	"github.com/bodhisattva/indranet/schema"
 )
 
 // kinds are the kinds of the channels that authors write to.
-var kinds = map[schema.Service]string{schema.Dhruva: "adapter", schema.Mahavishnu: "workflow"}
+var kinds = map[schema.Service]string{schema.Dhruva: "adapter", schema.Mahavishnu: "workflow", schema.Excalidraw: "collaboration"}
 
 // names are the ids of the channels of a service.
 func names(service schema.Service, channels int) []string {
@@ -63,10 +62,14 @@ func from(rng *rand.Rand, start time.Time) any {
 	return "now"
 }
 
-// pickChannels is what a client subscribes to: some channels, views, or both.
+// pickChannels is what a client subscribes to: some channels, views, or both, and now
+// and then a channel that nobody ever uses.
 func pickChannels(rng *rand.Rand, service schema.Service, channels int) []string {
 	ids := names(service, channels/len(services))
 	var list []string
+	if rng.IntN(4) == 0 {
+		list = append(list, fmt.Sprintf("%s:unused-%d", kinds[service], rng.IntN(3)))
+	}
 	if dice := rng.IntN(5); dice > 0 {
 		rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 		for _, id := range ids[:1+rng.IntN(min(4, len(ids)))] {
@@ -79,20 +82,14 @@ func pickChannels(rng *rand.Rand, service schema.Service, channels int) []string
 	return append(list, []string{"global", kinds[service] + ":*"}[rng.IntN(2)])
 }
 
-// goalsOf tells a client of a service its last positions, once they are known.
-func goalsOf(known <-chan struct{}, goals *map[string]map[string]uint64, service string) func(string) (uint64, bool) {
-	return func(channel string) (uint64, bool) {
+// goalsOf tells a client of a service its goals, once they are known.
+func goalsOf(known <-chan struct{}, all **goals, service string) func(string) (client.Goal, bool) {
+	return func(channel string) (client.Goal, bool) {
 		select {
 		case <-known:
+			return (*all).of(service, channel), true
 		default:
-			return 0, false
+			return client.Goal{}, false
 		}
-		var last uint64
-		for home, seq := range (*goals)[service] {
-			if check.Selects(channel, home) {
-				last = max(last, seq)
-			}
-		}
-		return last, true
 	}
 }

@@ -15,8 +15,11 @@
 //	role.go      what the child processes do
 //	process.go   a child process
 //	fleet.go     the servers and the links between them
-//	publish.go   the publishers, and what they were told
+//	publish.go   the publishers of what is stored
+//	passing.go   the publisher of what is not
+//	book.go      what publishers were told, and what became of the streams
 //	fault.go     what breaks, on tracks of their own
+//	streams.go   streams that lose their front, their epoch or everything
 //	clients.go   who subscribes to what
 //	run.go       the run from start to end
 //	table.go     what is printed

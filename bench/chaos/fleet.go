@@ -38,7 +38,10 @@ const (
 )
 
 // services are those that the run uses.
-var services = []schema.Service{schema.Dhruva, schema.Mahavishnu}
+var services = []schema.Service{schema.Dhruva, schema.Mahavishnu, schema.Excalidraw}
+
+// streamConfig is what the streams are like.
+var streamConfig = publisher.StreamConfig{Replicas: nodes, MaxBytes: 1 << 30}
 
 // fleet is all servers, and all links.
 type fleet struct {
@@ -56,6 +59,8 @@ type fleet struct {
 	clients []*link.Link
 	admin   *nats.Conn
 	ask     *directget.Client
+	// streams is what was made of the streams in the beginning.
+	streams publisher.Report
 
 	// Guarded by mu.
 	mu sync.Mutex
@@ -134,7 +139,7 @@ func (f *fleet) startNATS(ctx context.Context, ports []int) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		_, err = publisher.EnsureStreams(ctx, f.admin, publisher.StreamConfig{Replicas: nodes, MaxBytes: 1 << 30}, services...)
+		f.streams, err = publisher.EnsureStreams(ctx, f.admin, streamConfig, services...)
 		return err
 	})
 	if err != nil {

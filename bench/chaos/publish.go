@@ -14,81 +14,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/bodhisattva/indranet/bench/chaos/check"
 	"github.com/bodhisattva/indranet/bench/chaos/link"
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/schema"
 	"github.com/bodhisattva/indranet/schema/dhruva"
+	"github.com/bodhisattva/indranet/schema/excalidraw"
 	"github.com/bodhisattva/indranet/schema/mahavishnu"
 )
-
-// book is what publishers were told. It is safe for concurrent use.
-type book struct {
-	mu sync.Mutex
-
-	// Guarded by mu.
-	published int
-	events    []check.Event
-	unknown   map[uint64]bool
-	retries   map[string]int
-}
-
-func newBook() *book { return &book{unknown: map[uint64]bool{}, retries: map[string]int{}} }
-
-// try notes ids that are sent.
-func (b *book) try(ids []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.published += len(ids)
-	for _, id := range ids {
-		b.unknown[check.Fingerprint(id)] = true
-	}
-}
-
-func (b *book) retry(why string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.retries[why]++
-}
-
-// acknowledged notes receipts, in the order of their counters from first on.
-func (b *book) acknowledged(receipts []publisher.Receipt, first uint64, sent, acked time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i, r := range receipts {
-		id := check.Fingerprint(r.ID)
-		delete(b.unknown, id)
-		b.events = append(b.events, check.Event{
-			Service: string(r.Service), Channel: r.Channel, Epoch: r.Epoch, Seq: r.Seq, ID: id,
-			Counter: first + uint64(i), Sent: sent, Acked: acked,
-		})
-	}
-}
-
-// goals are the last positions of every home channel, by service.
-func (b *book) goals() map[string]map[string]uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	goals := map[string]map[string]uint64{}
-	for _, e := range b.events {
-		if goals[e.Service] == nil {
-			goals[e.Service] = map[string]uint64{}
-		}
-		goals[e.Service][e.Channel] = max(goals[e.Service][e.Channel], e.Seq)
-	}
-	return goals
-}
-
-// outage is the longest time from the first try of an event to its receipt.
-func (b *book) outage() time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var longest time.Duration
-	for _, e := range b.events {
-		longest = max(longest, e.Acked-e.Sent)
-	}
-	return longest
-}
 
 // author publishes the events of one channel, one call after the other.
 type author struct {
@@ -98,6 +30,7 @@ type author struct {
 	service schema.Service
 	id      string
 	rng     *rand.Rand
+	gate    *sync.RWMutex // Held for reading while a call has no receipt.
 	begin   time.Duration // When the channel has its first event.
 	pace    time.Duration // The mean time between two calls.
 	counter uint64
@@ -143,8 +76,11 @@ func (a *author) run(ctx context.Context, stop <-chan struct{}) error {
 
 func (a *author) event(n uint64) schema.Event {
 	body := map[string]any{"n": n, "pad": a.padding[:a.rng.IntN(len(a.padding))]}
-	if a.service == schema.Dhruva {
+	switch a.service {
+	case schema.Dhruva:
 		return dhruva.AdapterActivated{AdapterID: a.id, Repo: "chaos", Version: strconv.FormatUint(n, 10), Config: body}
+	case schema.Excalidraw:
+		return excalidraw.UserJoined{RoomID: a.id, UserID: "author", Name: strconv.FormatUint(n, 10)}
 	}
 	return mahavishnu.WorkflowStageCompleted{WorkflowID: a.id, StageName: "chaos", Result: body}
 }
@@ -173,6 +109,8 @@ func batchIDs(id string, n int) []string {
 // publish stores n events, as one batch, and tries under the same id until it knows
 // that they are stored.
 func (a *author) publish(ctx context.Context, n int) error {
+	a.gate.RLock()
+	defer a.gate.RUnlock()
 	events, first, id := a.next(n)
 	a.book.try(batchIDs(id, n))
 	sent := time.Since(a.start)
@@ -213,6 +151,8 @@ func (a *author) attempt(ctx context.Context, events []schema.Event, opts []publ
 // async sends n events without waiting in between; the publisher tries them for longer
 // than any fault lasts.
 func (a *author) async(ctx context.Context, n int) error {
+	a.gate.RLock()
+	defer a.gate.RUnlock()
 	acks := make([]*publisher.Ack, 0, n)
 	sent := time.Since(a.start)
 	first := a.counter + 1

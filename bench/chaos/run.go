@@ -131,7 +131,7 @@ func (r *result) keep(dir string) error {
 // and checks.
 func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) (*result, error) {
 	start := time.Now()
-	r := &result{settings: s, fleet: f, book: newBook()}
+	r := &result{settings: s, fleet: f, book: newBook(f.streams)}
 	scraping := background(ctx, f.scrapeAlways)
 	defer scraping.end()
 
@@ -145,21 +145,23 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 		return publishAll(ctx, authors(s, pubs, r.book, start), stop)
 	})
 	defer publishing.end()
+	passing := background(ctx, func(ctx context.Context) error { return moveCursors(ctx, f.publish, r.book, s) })
+	defer passing.end()
 
 	calm, known := make(chan struct{}), make(chan struct{})
-	var goals map[string]map[string]uint64
+	var all *goals
 	r.clients = newClients(s, f, start, calm)
 	reading := background(ctx, func(ctx context.Context) error {
-		var all sync.WaitGroup
+		var group sync.WaitGroup
 		for _, c := range r.clients {
-			all.Go(func() { c.Run(ctx, goalsOf(known, &goals, c.Service())) })
+			group.Go(func() { c.Run(ctx, goalsOf(known, &all, c.Service())) })
 		}
-		all.Wait()
+		group.Wait()
 		return nil
 	})
 	defer reading.end()
 
-	breaker := &faults{fleet: f, seed: s.seed, only: s.only, duration: s.duration, start: start, say: say}
+	breaker := &faults{fleet: f, book: r.book, seed: s.seed, only: s.only, duration: s.duration, start: start, say: say}
 	if err := breakFor(ctx, s, breaker, publishing); err != nil {
 		return nil, err
 	}
@@ -181,7 +183,7 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	if err := mend(); err != nil {
 		return nil, err
 	}
-	goals = r.book.goals()
+	all = r.book.goals()
 	close(known)
 	say("%7.2fs the markers are stored", time.Since(start).Seconds())
 	healed := time.Now()
@@ -197,7 +199,7 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 		}
 		histories = append(histories, c.Histories()...)
 	}
-	r.report = check.Check(&check.Log{Events: r.book.events, Unknown: r.book.unknown}, histories)
+	r.report = check.Check(r.book.log(), histories)
 	return r, nil
 }
 
@@ -269,8 +271,8 @@ func publishAll(ctx context.Context, all []*author, stop <-chan struct{}) error 
 // maxPadding is the most that an event's payload is filled up with, in bytes.
 const maxPadding = 1000
 
-// authors are one for each channel. Some channels are busy and some quiet, and about one
-// in four is used for the first time in the middle of the run.
+// authors are one for each channel. Some channels are busy and some quiet, about one in
+// four is used for the first time in the middle of the run, and half of these only once.
 func authors(s settings, pubs pubsOf, b *book, start time.Time) []*author {
 	var list []*author
 	padding := strings.Repeat("x", maxPadding)
@@ -278,7 +280,7 @@ func authors(s settings, pubs pubsOf, b *book, start time.Time) []*author {
 	for _, service := range services {
 		for _, id := range names(service, s.channels/len(services)) {
 			a := &author{
-				pub: pubs[service], book: b, start: start, service: service, id: id, padding: padding,
+				pub: pubs[service], book: b, gate: b.gates[service], start: start, service: service, id: id, padding: padding,
 				rng: rand.New(rand.NewPCG(s.seed, uint64(1000+len(list)))),
 			}
 			a.pace = mean / 2
@@ -286,6 +288,9 @@ func authors(s settings, pubs pubsOf, b *book, start time.Time) []*author {
 			case 0:
 				a.pace = 20 * mean
 			case 1:
+				if a.rng.IntN(2) == 0 {
+					a.pace = 24 * time.Hour // One event, and then nothing but the marker.
+				}
 				a.begin = time.Duration(a.rng.Int64N(int64(s.duration)))
 			}
 			list = append(list, a)

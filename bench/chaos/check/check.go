@@ -11,7 +11,7 @@ import (
 // last event of the log: who calls it has waited until every client was there, or
 // wants to know what is missing.
 func Check(log *Log, histories []History) *Report {
-	r := &Report{Acknowledged: len(log.Events), Refusals: map[string]int{}, Count: map[Violation]int{}}
+	r := &Report{Acknowledged: len(log.Events), Refusals: map[string]int{}, Untrue: map[string]int{}, Count: map[Violation]int{}}
 	services := log.services(r)
 	for i := range histories {
 		h := &histories[i]
@@ -36,8 +36,13 @@ type walk struct {
 	where   string
 	broken  bool
 
-	// started is true after the first ack.
+	// started is true after the first ack, with the number of its epoch and the life
+	// that this belongs to.
 	started bool
+	epoch   int
+	life    *life
+	// early is true after an event of a later life than the client knows of.
+	early bool
 	// pos: everything up to it has been delivered or precedes the subscription.
 	pos uint64
 	// last is the last delivered position since the last ack, 0 if there is none.
@@ -66,60 +71,112 @@ func (w *walk) run() {
 	for ; next < len(w.history.Notes); next++ {
 		w.note(&w.history.Notes[next])
 	}
-	if !w.started {
-		w.add(Lost, "was never attached")
-		return
+	for i := range w.history.Pasts {
+		w.past(&w.history.Pasts[i])
 	}
-	w.complete(math.MaxUint64)
+	w.report.Passed += w.history.Passing.Came
+	if back := w.history.Passing.Back; back > 0 {
+		w.add(Disorder, "%d transient events came after newer ones of the same user", back)
+	}
+	switch {
+	case !w.started:
+		w.add(Lost, "was never attached")
+	case w.epoch != len(w.service.epochs)-1:
+		w.add(Epochs, "was never told that epoch %q ended", w.service.epochs[w.epoch].Name)
+	default:
+		w.complete(math.MaxUint64)
+	}
 }
 
 func (w *walk) note(n *Note) {
-	if n.Kind != Told && w.service.epoch != "" && n.Epoch != w.service.epoch {
-		w.add(Refused, "%s of epoch %q, the log's is %q", at(n.At), n.Epoch, w.service.epoch)
+	if n.Kind == Told {
+		if !w.early {
+			w.ahead(n)
+			w.pos = max(w.pos, n.Seq)
+		}
+		return
 	}
-	switch {
-	case n.Kind == Told:
-		w.told(n)
-	case n.Kind == Reset || !n.Recovered:
-		w.refused(n)
-	default:
-		w.subscribed(n)
+	epoch, ok := w.service.epoch(n.Epoch, n.At)
+	if !ok {
+		w.add(Epochs, "%s of epoch %q, which the log did not have", at(n.At), n.Epoch)
+		return
 	}
-}
-
-func (w *walk) told(n *Note) {
-	w.ahead(n)
-	w.pos = max(w.pos, n.Seq)
+	// Another epoch may have been told between the request and its answer.
+	under := w.epoch
+	if n.Resumed {
+		if under, ok = w.service.epoch(n.Under, n.At); !ok || !w.started || under > w.epoch {
+			w.add(Wrong, "%s was subscribed at a position that it could not have", at(n.At))
+			return
+		}
+	}
+	if n.Kind == Reset || !n.Recovered {
+		w.refused(n, under, epoch)
+	} else {
+		w.subscribed(n, under, epoch)
+	}
 }
 
 func (w *walk) ahead(n *Note) {
-	if e, ok := w.service.ahead(n.Seq, n.At); ok {
+	if !w.started {
+		return
+	}
+	if e, ok := w.life.ahead(n.Seq, n.At); ok {
 		w.add(Ahead, "%s told position %d, but %s #%d at %d was sent later, at %s", at(n.At), n.Seq, e.Channel, e.Counter, e.Seq, at(e.Sent))
 	}
 }
 
-func (w *walk) refused(n *Note) {
-	w.report.Refusals[n.Reason]++
-	if !w.log.TrueRefusals[n.Reason] {
+func (w *walk) refused(n *Note, under, epoch int) {
+	if !w.started || !w.justified(n.Reason, n.Asked, under, epoch, n.At) {
+		w.report.Untrue[n.Reason]++
 		w.add(Refused, "%s refused position %d: %s (the client had %d)", at(n.At), n.Asked, n.Reason, w.pos)
+	} else {
+		w.report.Refusals[n.Reason]++
 	}
 	// It starts anew: what it had to get before is what its position says.
-	if w.started {
+	if w.started && !w.early {
 		w.complete(w.pos)
 	}
-	w.begin(n.Seq)
+	w.begin(n.Seq, epoch)
+	w.oldest(n)
 }
 
-func (w *walk) begin(seq uint64) {
-	w.started, w.start, w.pos, w.last, w.seen = true, seq, seq, 0, nil
+// justified reports whether it is true that position asked of one epoch could not be
+// resumed at a moment when the log had another, or the same.
+func (w *walk) justified(reason string, asked uint64, under, epoch int, by time.Duration) bool {
+	switch reason {
+	case "epoch_changed":
+		return epoch > under
+	case "position_expired":
+		return epoch == under && w.service.life(w.service.epochs[epoch].Life).first(by) > asked+1
+	}
+	return false
+}
+
+// oldest finds whether who begins at the oldest position really does.
+func (w *walk) oldest(n *Note) {
+	if first := w.life.first(n.At); n.Seq+1 > first {
+		w.add(Lost, "%s was to begin at the oldest position and begins after %d, but the log began at %d or before", at(n.At), n.Seq, first)
+	}
+}
+
+func (w *walk) begin(seq uint64, epoch int) {
+	w.started, w.start, w.pos, w.last, w.seen, w.early = true, seq, seq, 0, nil, false
+	w.epoch, w.life = epoch, w.service.life(w.service.epochs[epoch].Life)
 	clear(w.counters)
 }
 
-func (w *walk) subscribed(n *Note) {
-	w.ahead(n)
+func (w *walk) subscribed(n *Note, under, epoch int) {
 	switch {
-	case !n.Resumed && !w.started:
-		w.begin(n.Seq)
+	case !w.started:
+		w.begin(n.Seq, epoch)
+		if n.Start {
+			w.oldest(n)
+		}
+	case epoch != under || epoch != w.epoch:
+		w.add(Epochs, "%s position %d of epoch %q was accepted under epoch %q", at(n.At), n.Asked, w.service.epochs[under].Name, n.Epoch)
+		w.begin(n.Seq, epoch)
+	case w.early:
+		return
 	case !n.Resumed:
 		w.add(Wrong, "%s was subscribed without a position although it had %d", at(n.At), w.pos)
 	case n.Seq != n.Asked:
@@ -127,6 +184,7 @@ func (w *walk) subscribed(n *Note) {
 	case n.Asked < w.pos:
 		w.rewind(n.Asked)
 	}
+	w.ahead(n)
 	w.last = 0
 }
 
@@ -144,7 +202,13 @@ func (w *walk) delivery(d Delivery) {
 		w.add(Wrong, "%d came before any ack", d.Seq)
 		return
 	}
-	w.content(d)
+	if w.early = w.early || w.ofLater(d); w.early {
+		w.report.Early++
+		return
+	}
+	if what := w.differs(w.life, d); what != "" {
+		w.add(Wrong, "%s", what)
+	}
 	if d.Seq <= w.pos {
 		if slices.Contains(w.seen, d.Seq) {
 			w.add(Twice, "%s #%d at %d came again, behind %d", d.Channel, d.Counter, d.Seq, w.pos)
@@ -168,18 +232,31 @@ func (w *walk) delivery(d Delivery) {
 	w.seen = append(w.seen, d.Seq)
 }
 
-// content compares an event with what its publisher stored.
-func (w *walk) content(d Delivery) {
-	if !Selects(w.history.Channel, d.Channel) {
-		w.add(Wrong, "%d is an event of %s", d.Seq, d.Channel)
+// ofLater reports whether an event is not of the client's life but of a later one.
+func (w *walk) ofLater(d Delivery) bool {
+	if e, ok := w.life.at(d.Seq); ok && e.ID == d.ID {
+		return false
 	}
-	e, ok := w.service.at(d.Seq)
+	for _, later := range w.service.lives[w.service.epochs[w.epoch].Life+1:] {
+		if e, ok := later.at(d.Seq); ok && e.ID == d.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// differs compares an event with what its publisher stored, and says what is wrong.
+func (w *walk) differs(one *life, d Delivery) string {
+	e, ok := one.at(d.Seq)
 	switch {
+	case !Selects(w.history.Channel, d.Channel):
+		return fmt.Sprintf("%d is an event of %s", d.Seq, d.Channel)
 	case !ok && !w.log.Unknown[d.ID]:
-		w.add(Wrong, "%d (%s #%d) was never acknowledged to a publisher", d.Seq, d.Channel, d.Counter)
+		return fmt.Sprintf("%d (%s #%d) was never acknowledged to a publisher", d.Seq, d.Channel, d.Counter)
 	case ok && (e.ID != d.ID || e.Channel != d.Channel || e.Counter != d.Counter):
-		w.add(Wrong, "%d is %s #%d, but %s #%d was stored there", d.Seq, d.Channel, d.Counter, e.Channel, e.Counter)
+		return fmt.Sprintf("%d is %s #%d, but %s #%d was stored there", d.Seq, d.Channel, d.Counter, e.Channel, e.Counter)
 	}
+	return ""
 }
 
 // complete looks for what was never delivered after the start, up to a position.
@@ -188,7 +265,7 @@ func (w *walk) complete(upTo uint64) {
 	slices.Sort(w.seen)
 	lost := 0
 	var first, last Event
-	for _, e := range w.service.events[w.service.find(w.start):] {
+	for _, e := range w.life.events[w.life.find(w.start):] {
 		if e.Seq > upTo {
 			break
 		}

@@ -13,8 +13,9 @@ type Event struct {
 	Service string
 	// Channel is the home channel, for example "workflow:42".
 	Channel string
-	Epoch   string
-	Seq     uint64
+	// Life is the stream that stored it, see Epoch.
+	Life int
+	Seq  uint64
 	// ID is Fingerprint of the event's id.
 	ID uint64
 	// Counter counts the events of the channel from 1, as its publisher does.
@@ -67,9 +68,12 @@ type Note struct {
 	Epoch     string
 	Recovered bool
 	Reason    string
-	// Resumed is true where the subscribe named a position: Asked.
+	// Resumed is true where the subscribe named a position: Asked, of epoch Under.
+	// Otherwise Start is true where it was to begin at the oldest one.
 	Resumed bool
 	Asked   uint64
+	Under   string
+	Start   bool
 }
 
 // History is everything that one subscription of one client saw, over all of its
@@ -83,6 +87,33 @@ type History struct {
 	// Notes and Deliveries are in the order in which they came.
 	Notes      []Note
 	Deliveries []Delivery
+	// Pasts are the answers to history requests for the channel.
+	Pasts []Past
+	// Passing is what is left of the transient events.
+	Passing Passing
+}
+
+// Passing follows the transient events of one subscription.
+type Passing struct {
+	// Came counts them, and Back those that came after a newer one of the same user.
+	Came, Back int
+	newest     map[string]uint64
+}
+
+// Begin says that what comes next is another stream of events: a new connection.
+func (p *Passing) Begin() { clear(p.newest) }
+
+// Come takes the event with which a user's publisher counts n.
+func (p *Passing) Come(user string, n uint64) {
+	p.Came++
+	if n < p.newest[user] {
+		p.Back++
+		return
+	}
+	if p.newest == nil {
+		p.newest = map[string]uint64{}
+	}
+	p.newest[user] = n
 }
 
 // Print writes the history for people, with the deliveries between two notes as one
@@ -104,8 +135,11 @@ func (h *History) Print(w io.Writer) {
 		deliveries(n.Before)
 		what := [...]string{"subscribed", "told", "reset"}[n.Kind]
 		fmt.Fprintf(w, "\t%s %s %s %d", at(n.At), n.From, what, n.Seq)
+		if n.Epoch != "" {
+			fmt.Fprintf(w, " of epoch %s", n.Epoch)
+		}
 		if n.Resumed {
-			fmt.Fprintf(w, ", asked for %d", n.Asked)
+			fmt.Fprintf(w, ", asked for %d of epoch %s", n.Asked, n.Under)
 		}
 		if n.Reason != "" {
 			fmt.Fprintf(w, ", %s", n.Reason)
@@ -113,6 +147,9 @@ func (h *History) Print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	deliveries(len(h.Deliveries))
+	for i := range h.Pasts {
+		fmt.Fprintf(w, "\t%s\n", h.Pasts[i].String())
+	}
 }
 
 // Selects reports whether a subscription to channel gets the events of home.

@@ -7,79 +7,149 @@ import (
 	"time"
 )
 
-// Log is everything that was published in a run.
+// Log is everything that was published in a run, and what became of the streams.
 type Log struct {
 	// Events are all acknowledged events, in any order.
 	Events []Event
 	// Unknown are fingerprints of ids whose events may or may not be stored.
 	Unknown map[uint64]bool
-	// TrueRefusals are the reasons with which the log may refuse a position in this
-	// run, since a fault made them true.
-	TrueRefusals map[string]bool
+	// Epochs are those of each service in their order, and Trims the losses of fronts,
+	// in any order.
+	Epochs []Epoch
+	Trims  []Trim
+}
+
+// Epoch is one epoch of a service's stream.
+type Epoch struct {
+	Service, Name string
+	// Life counts the streams of that name, from 0.
+	Life int
+	// Begun is just before the epoch could begin.
+	Begun time.Duration
+}
+
+// Trim is a loss of a stream's front.
+type Trim struct {
+	Service string
+	Life    int
+	// First is the first position afterwards. Begun is just before it could rise.
+	First uint64
+	Begun time.Duration
 }
 
 // service is what is known of one service's log.
 type service struct {
+	lives  []*life
+	epochs []Epoch
+}
+
+// life is one stream of a service.
+type life struct {
 	// events are ascending by position.
 	events []Event
 	// latest is, for each of events, the newest Sent among it and all before it.
 	latest []time.Duration
-	epoch  string
+	trims  []Trim
+}
+
+func (s *service) life(n int) *life {
+	for len(s.lives) <= n {
+		s.lives = append(s.lives, &life{})
+	}
+	return s.lives[n]
+}
+
+// epoch is the number of an epoch, ok if the log had begun to have it by a moment.
+func (s *service) epoch(name string, by time.Duration) (n int, ok bool) {
+	n = slices.IndexFunc(s.epochs, func(e Epoch) bool { return e.Name == name })
+	return n, n >= 0 && s.epochs[n].Begun <= by
 }
 
 // services sorts the events and finds what publishers were told twice.
 func (l *Log) services(r *Report) map[string]*service {
 	all := map[string]*service{}
-	for _, e := range l.Events {
-		s := all[e.Service]
-		if s == nil {
-			s = &service{epoch: e.Epoch}
-			all[e.Service] = s
+	of := func(name string) *service {
+		if all[name] == nil {
+			all[name] = &service{}
 		}
-		s.events = append(s.events, e)
+		return all[name]
+	}
+	for _, e := range l.Epochs {
+		of(e.Service).epochs = append(of(e.Service).epochs, e)
+		of(e.Service).life(e.Life)
+	}
+	for _, t := range l.Trims {
+		one := of(t.Service).life(t.Life)
+		one.trims = append(one.trims, t)
+	}
+	for _, e := range l.Events {
+		one := of(e.Service).life(e.Life)
+		one.events = append(one.events, e)
 	}
 	for name, s := range all {
-		slices.SortFunc(s.events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
-		counters := map[string]uint64{}
-		var latest time.Duration
-		for i, e := range s.events {
-			if i > 0 && s.events[i-1].Seq == e.Seq {
-				r.add(Stored, "publishers", fmt.Sprintf("%s: position %d was acknowledged twice, for %s #%d and %s #%d",
-					name, e.Seq, s.events[i-1].Channel, s.events[i-1].Counter, e.Channel, e.Counter))
-			}
-			if last := counters[e.Channel]; e.Counter <= last {
-				r.add(Stored, "publishers", fmt.Sprintf("%s: %s #%d is stored behind #%d, at %d", name, e.Channel, e.Counter, last, e.Seq))
-			}
-			counters[e.Channel] = e.Counter
-			latest = max(latest, e.Sent)
-			s.latest = append(s.latest, latest)
+		for _, one := range s.lives {
+			one.sort(name, r)
 		}
 	}
 	return all
 }
 
+func (l *life) sort(name string, r *Report) {
+	slices.SortFunc(l.events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	counters := map[string]uint64{}
+	var latest time.Duration
+	for i, e := range l.events {
+		if i > 0 && l.events[i-1].Seq == e.Seq {
+			r.add(Stored, "publishers", fmt.Sprintf("%s: position %d was acknowledged twice, for %s #%d and %s #%d",
+				name, e.Seq, l.events[i-1].Channel, l.events[i-1].Counter, e.Channel, e.Counter))
+		}
+		if last := counters[e.Channel]; e.Counter <= last {
+			r.add(Stored, "publishers", fmt.Sprintf("%s: %s #%d is stored behind #%d, at %d", name, e.Channel, e.Counter, last, e.Seq))
+		}
+		counters[e.Channel] = e.Counter
+		latest = max(latest, e.Sent)
+		l.latest = append(l.latest, latest)
+	}
+}
+
 // find is the index of the first event after position seq.
-func (s *service) find(seq uint64) int {
-	i, _ := slices.BinarySearchFunc(s.events, seq+1, func(e Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+func (l *life) find(seq uint64) int {
+	i, _ := slices.BinarySearchFunc(l.events, seq, func(e Event, seq uint64) int {
+		if e.Seq <= seq {
+			return -1
+		}
+		return 1
+	})
 	return i
 }
 
 // at is the event at position seq.
-func (s *service) at(seq uint64) (Event, bool) {
-	if i := s.find(seq - 1); i < len(s.events) && s.events[i].Seq == seq {
-		return s.events[i], true
+func (l *life) at(seq uint64) (Event, bool) {
+	if i := l.find(seq - 1); i < len(l.events) && l.events[i].Seq == seq {
+		return l.events[i], true
 	}
 	return Event{}, false
 }
 
+// first is the highest that the first position could be at a moment.
+func (l *life) first(at time.Duration) uint64 {
+	first := uint64(1)
+	for _, t := range l.trims {
+		if t.Begun <= at {
+			first = max(first, t.First)
+		}
+	}
+	return first
+}
+
 // ahead finds an event at or below position seq that was not even sent at the time
 // when the position was told.
-func (s *service) ahead(seq uint64, at time.Duration) (Event, bool) {
-	n := s.find(seq)
-	if n == 0 || s.latest[n-1] <= at {
+func (l *life) ahead(seq uint64, at time.Duration) (Event, bool) {
+	n := l.find(seq)
+	if n == 0 || l.latest[n-1] <= at {
 		return Event{}, false
 	}
-	for _, e := range s.events[:n] {
+	for _, e := range l.events[:n] {
 		if e.Sent > at {
 			return e, true
 		}

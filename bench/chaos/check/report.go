@@ -28,13 +28,17 @@ const (
 	Ahead Violation = "positions ahead"
 	// Refused is a refusal of a position that the log could serve.
 	Refused Violation = "false refusals"
+	// Epochs is an ack under an epoch that can't be, or a change that was never told.
+	Epochs Violation = "wrong epochs"
+	// Pasts is an answer to a history request that is not the log's.
+	Pasts Violation = "wrong histories"
 	// Stored is what publishers were told that can't all be true.
 	Stored Violation = "false receipts"
 )
 
 // Violations are all of them, in the order of the report.
 func Violations() []Violation {
-	return []Violation{Lost, Twice, Disorder, Chain, Counters, Wrong, Ahead, Refused, Stored}
+	return []Violation{Lost, Twice, Disorder, Chain, Counters, Wrong, Ahead, Refused, Epochs, Pasts, Stored}
 }
 
 // Finding is one violation.
@@ -48,8 +52,12 @@ type Finding struct {
 type Report struct {
 	// Acknowledged counts the events, Delivered what subscriptions got of them.
 	Acknowledged, Delivered int
-	// Refusals counts the refusals by reason, true and false ones.
-	Refusals map[string]int
+	// Refusals counts the refusals by reason, those that were true, and Untrue the
+	// others. Early counts the events of a life that came before its reset.
+	Refusals, Untrue map[string]int
+	Early            int
+	// Passed counts transient events, Answers those to history requests.
+	Passed, Answers int
 	// Count counts the violations. Findings are the first of each kind.
 	Count    map[Violation]int
 	Findings []Finding

@@ -62,8 +62,17 @@ type Client struct {
 	subs     []*subscription
 	requests int
 	away     time.Time
-	// goal are the positions that end the run, by subscription; nil while unknown.
-	goal []uint64
+	// pasts are the history requests without an answer, by id.
+	pasts map[string]*asking
+	// goal are what ends the run, by subscription; nil while unknown.
+	goal []Goal
+}
+
+// Goal is the last position that a subscription can reach, 0 for none, and the epoch
+// that it must be told.
+type Goal struct {
+	Seq   uint64
+	Epoch string
 }
 
 // Stats counts what happened to a client. Longest is the longest time from the loss
@@ -103,7 +112,7 @@ var (
 
 // New returns a client that does nothing yet.
 func New(cfg Config) *Client {
-	c := &Client{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1))}
+	c := &Client{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), pasts: map[string]*asking{}}
 	c.mood = newMood(cfg.Temper, c.rng)
 	for _, channel := range cfg.Channels {
 		c.subs = append(c.subs, &subscription{
@@ -131,9 +140,9 @@ func (c *Client) Histories() []check.History {
 }
 
 // Run subscribes and resumes until every subscription has the event at its goal, or
-// ctx is done. goals gives, once they are known, the last position of each channel and
-// view that this client reads.
-func (c *Client) Run(ctx context.Context, goals func(channel string) (uint64, bool)) {
+// ctx is done. goals gives, once it is known, what each channel and view that this client
+// reads ends with.
+func (c *Client) Run(ctx context.Context, goals func(channel string) (Goal, bool)) {
 	if !c.wait(ctx, time.Until(c.cfg.Start.Add(c.cfg.Begin))) {
 		return
 	}
@@ -206,7 +215,7 @@ func (c *Client) calm() bool {
 }
 
 // connection runs one connection. It returns nil when the goals are reached.
-func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (uint64, bool)) error {
+func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (Goal, bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn, err := dial(ctx, "ws://"+edge.Address+"/ws/"+c.cfg.Service)
@@ -218,6 +227,7 @@ func (c *Client) connection(ctx context.Context, edge Edge, goals func(string) (
 	for _, s := range c.subs {
 		s.edge, s.attached, s.caughtUp, s.pending = edge.Name, false, false, ""
 	}
+	clear(c.pasts)
 	// A frame is only read when the last one was taken: who takes none, reads none.
 	frames, ended := make(chan []byte), make(chan error, 1)
 	var reader sync.WaitGroup
@@ -276,6 +286,8 @@ func (c *Client) behave(ctx context.Context, conn *websocket.Conn) (paused bool,
 		return false, nil
 	}
 	switch whim, pause := c.mood.next(time.Now()); whim {
+	case recall:
+		return false, c.recall(ctx, conn)
 	case rest:
 		c.rest(pause)
 		return true, nil
@@ -365,11 +377,19 @@ func (c *Client) ask(ctx context.Context, conn *websocket.Conn, list []*subscrip
 
 // send sends a request about some subscriptions.
 func (c *Client) send(ctx context.Context, conn *websocket.Conn, name string, list []*subscription, data any) error {
-	c.requests++
-	id := strconv.Itoa(c.requests)
+	id := c.nextID()
 	for _, s := range list {
 		s.pending = id
 	}
+	return c.request(ctx, conn, name, id, data)
+}
+
+func (c *Client) nextID() string {
+	c.requests++
+	return strconv.Itoa(c.requests)
+}
+
+func (c *Client) request(ctx context.Context, conn *websocket.Conn, name, id string, data any) error {
 	text, err := request(name, id, data)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ func (c *Client) handle(f *frame) error {
 		return c.response(f)
 	case "error":
 		c.Stats.Refused.Add(f.ErrorCode)
+		delete(c.pasts, f.CorrelationID)
 		for _, s := range c.subs {
 			if s.pending == f.CorrelationID {
 				s.pending = ""
@@ -50,15 +51,16 @@ func (c *Client) event(f *frame) error {
 		return broken("an event of room %q", f.Room)
 	case !s.attached:
 		return broken("an event of %s before its ack", f.Room)
-	case f.Seq == nil:
-		return broken("an event of %s without seq", f.Room)
-	}
-	var p payload
-	if err := json.Unmarshal(f.Data, &p); err != nil {
-		return broken("an event of %s with data that nobody published", f.Room)
 	}
 	c.Stats.Events.Add(1)
-	s.event(f, *f.Seq, p.channel(), max(p.Config.Counter, p.Result.Counter))
+	if f.Event == transient {
+		return s.passing(f)
+	}
+	d, err := f.delivery()
+	if err != nil {
+		return err
+	}
+	s.event(f.ID, d)
 	return nil
 }
 
@@ -78,6 +80,8 @@ func (c *Client) response(f *frame) error {
 		return nil
 	case "subscribe":
 		return c.subscribed(f.CorrelationID, &a)
+	case "history":
+		return c.past(f.CorrelationID, &a)
 	}
 	return broken("a response to %q", f.Event)
 }
@@ -164,12 +168,12 @@ func (c *Client) recovered() {
 }
 
 // done reports whether every subscription has its last event.
-func (c *Client) done(goals func(channel string) (uint64, bool)) bool {
+func (c *Client) done(goals func(channel string) (Goal, bool)) bool {
 	if c.goal == nil {
 		if !c.calm() {
 			return false
 		}
-		goal := make([]uint64, len(c.subs))
+		goal := make([]Goal, len(c.subs))
 		for i, s := range c.subs {
 			var ok bool
 			if goal[i], ok = goals(s.channel); !ok {
@@ -180,7 +184,7 @@ func (c *Client) done(goals func(channel string) (uint64, bool)) bool {
 	}
 	missing := 0
 	for i, s := range c.subs {
-		if s.delivered < c.goal[i] {
+		if !s.reached(c.goal[i]) {
 			missing++
 		}
 	}

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/bodhisattva/indranet/bench/chaos/check"
@@ -24,21 +25,23 @@ type subscription struct {
 	epoch   string
 	// lastID is the id of the event at pos, empty where there is none.
 	lastID string
-	// delivered is the last position of an event.
-	delivered uint64
+	// begun is where the subscription began, the last time that it did, and delivered
+	// the last position of an event since then.
+	begun, delivered uint64
 
 	// Of the connection: attached after the ack, caughtUp after the first caught_up.
 	attached, caughtUp bool
 	// pending is the id of the request that has no answer yet, empty without one.
 	pending string
-	// asked is the position that the pending subscribe named.
+	// asked is the position that the pending subscribe named, under its epoch.
 	asked   uint64
+	under   string
 	resumes bool
 }
 
 // entry is what to subscribe with. The id is said now and then.
 func (s *subscription) entry(withID bool) entry {
-	s.resumes, s.asked = s.started, s.pos
+	s.resumes, s.asked, s.under = s.started, s.pos, s.epoch
 	if !s.started {
 		return entry{s.channel, s.from}
 	}
@@ -61,9 +64,9 @@ func (s *subscription) ack(a *answer, at time.Duration) error {
 	}
 	s.note(check.Note{
 		Kind: check.Subscribed, At: at, Seq: *a.Seq, Epoch: a.Epoch, Recovered: *a.Recovered, Reason: a.Reason,
-		Resumed: s.resumes, Asked: s.asked,
+		Resumed: s.resumes, Asked: s.asked, Under: s.under, Start: s.from == "start",
 	})
-	s.restart(a)
+	s.restart(a, !s.resumes || !*a.Recovered)
 	return nil
 }
 
@@ -73,11 +76,15 @@ func (s *subscription) reset(a *answer, at time.Duration) error {
 		return broken("the reset of %s lacks seq", s.channel)
 	}
 	s.note(check.Note{Kind: check.Reset, At: at, Seq: *a.Seq, Epoch: a.Epoch, Reason: a.Reason, Asked: s.pos})
-	s.restart(a)
+	s.restart(a, true)
 	return nil
 }
 
-func (s *subscription) restart(a *answer) {
+func (s *subscription) restart(a *answer, anew bool) {
+	if anew {
+		s.begun, s.delivered = *a.Seq, 0
+	}
+	s.history.Passing.Begin()
 	if *a.Seq != s.pos {
 		s.lastID = ""
 	}
@@ -94,12 +101,31 @@ func (s *subscription) told(seq uint64, at time.Duration) {
 }
 
 // event takes a durable event.
-func (s *subscription) event(f *frame, seq uint64, channel string, counter uint64) {
-	s.history.Deliveries = append(s.history.Deliveries, check.Delivery{
-		Seq: seq, Prev: f.Prev, ID: check.Fingerprint(f.ID), Channel: channel, Counter: counter,
-	})
-	s.delivered = max(s.delivered, seq)
-	if seq > s.pos {
-		s.pos, s.lastID = seq, f.ID
+func (s *subscription) event(id string, d check.Delivery) {
+	s.history.Deliveries = append(s.history.Deliveries, d)
+	s.delivered = max(s.delivered, d.Seq)
+	if d.Seq > s.pos {
+		s.pos, s.lastID = d.Seq, id
 	}
+}
+
+// transient is the event that is never stored, of which there are some in this program.
+const transient = "cursor.moved"
+
+// passing takes a transient event.
+func (s *subscription) passing(f *frame) error {
+	var p payload
+	switch {
+	case f.Seq != nil:
+		return broken("a %s of %s with seq", transient, f.Room)
+	case json.Unmarshal(f.Data, &p) != nil || !check.Selects(s.channel, p.channel()):
+		return broken("a %s of %s with data that nobody published", transient, f.Room)
+	}
+	s.history.Passing.Come(p.UserID, uint64(p.X))
+	return nil
+}
+
+// reached reports whether the subscription has what is there up to its goal.
+func (s *subscription) reached(g Goal) bool {
+	return s.started && s.epoch == g.Epoch && (s.delivered >= g.Seq || s.begun >= g.Seq || g.Seq == 0)
 }

@@ -49,19 +49,21 @@ const (
 	leave
 	repeat
 	unsubscribe
+	recall
 )
 
 // mood decides what a client does between two frames. It belongs to its client.
 type mood struct {
 	temper Temper
 	rng    *rand.Rand
-	// due is when it does something again.
-	due time.Time
+	// due is when it does something again, and past when it asks for a history.
+	due, past time.Time
 }
 
 func newMood(temper Temper, rng *rand.Rand) *mood {
 	m := &mood{temper: temper, rng: rng}
 	m.plan(time.Now())
+	m.past = time.Now().Add(m.between(time.Second, 10*time.Second))
 	return m
 }
 
@@ -82,6 +84,9 @@ func (m *mood) plan(now time.Time) {
 // next is what to do now, and for how long where it is to rest.
 func (m *mood) next(now time.Time) (whim, time.Duration) {
 	switch {
+	case now.After(m.past):
+		m.past = now.Add(m.between(2*time.Second, 10*time.Second))
+		return recall, 0
 	case m.temper == Slow && m.rng.IntN(8) == 0:
 		return rest, m.between(time.Millisecond, 200*time.Millisecond)
 	case m.temper == Frozen && now.After(m.due):
