@@ -16,12 +16,19 @@
 //
 // # The path of one reconnect
 //
-//	client              subscribe {"channel":"adapter:llamaindex","since":{"seq":7,"epoch":"…"}}
+//	client              comes back to any edge:
+//	                    subscribe {"channel":"adapter:llamaindex","since":{"seq":7,"epoch":"…"}}
 //	request.Session     opens the feed: subscribed, flushed, then the log's position read
 //	feed.Begin          decides: is everything after 7 still there? the ack says so
 //	feed.Cursor at 7    position in the ring: from the ring; older: pages from the log,
 //	                    at the client's pace, one read for all who wait together
 //	                    at the head: caught_up, and from then on the path above
+//
+// Where a message of the live path is lost, the next one shows it (its Nats-Last-Sequence
+// is above what was delivered), or a comparison with the log every few seconds; it is
+// read from the log before anything later is delivered. Where a position can't be
+// resumed, the client is told why, by name. feed/DESIGN.md tells how each of these is
+// known, and what it costs.
 //
 // Package wire is the protocol as bytes, conn the engine of connections, feed the
 // logs and cursors, stream the way to NATS, request the protocol's requests.

@@ -29,7 +29,8 @@ type Config struct {
 	// PresentFor is how long a user's last transient event is shown to
 	// newcomers. Default 60 s.
 	PresentFor time.Duration
-	// Reads bounds the history reads of the service that are in flight. Default 2.
+	// Reads bounds the history reads of the service that are in flight, repairs apart.
+	// Default 2.
 	Reads int
 	// ReadTimeout bounds one request to the log. Default 5 s.
 	ReadTimeout time.Duration

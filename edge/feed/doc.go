@@ -1,6 +1,7 @@
 // Package feed holds what an edge knows of a channel while somebody listens, and
 // serves every subscriber as a cursor on the log. It knows neither NATS nor
 // WebSockets: the log is an interface (Log), and what comes out are wire.Frames.
+// DESIGN.md, beside this file, tells the whole of it.
 //
 // # The one idea
 //
@@ -36,12 +37,14 @@
 //  2. It never skips silently: where the log no longer holds what comes after the
 //     position, Next says so by name, once, before anything that follows.
 //  3. A read of the log is never believed to be complete unless that is proved: by
-//     the chain, by the oldest position of the log before and after the read, at
-//     last by the leader. A replica that lags is asked again.
+//     the chain, by positions without a gap, by a replica that says how far it looked,
+//     and by the oldest position of the log after the read. A replica that lags is
+//     asked again.
 //  4. A storm of cursors at about the same position reads the log once, and never
 //     more than two history reads of a service are in flight; repairs have a slot
-//     of their own.
-//  5. Memory is bounded: a ring by count and bytes, transient events by count.
+//     of their own. What cannot be read delays nothing else for ever.
+//  5. Memory is bounded: a ring and transient events by count and bytes, a cursor by
+//     two pages, of which its owner may allow less.
 //
 // # Ownership
 //
