@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -68,19 +66,24 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 			channels = append(channels, src)
 		}
 	}
-	var st State
-	var tails []lookup
-	both, ctx2 := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		st, err = s.askState(ctx2)
+	// The tails belong to an epoch if it was the log's before and after they were read.
+	before, loaded := s.Known()
+	if !loaded && len(channels) > 0 {
+		var err error
+		if before, err = s.askState(ctx); err != nil {
+			return err
+		}
+	}
+	tails, err := s.lookups(ctx, channels)
+	if err != nil {
 		return err
-	})
-	both.Go(func() (err error) {
-		tails, err = s.lookups(ctx2, channels)
+	}
+	st, err := s.askState(ctx)
+	if err != nil {
 		return err
-	})
-	if err := both.Wait(); err != nil {
-		return err
+	}
+	if len(channels) > 0 && before.Epoch != st.Epoch {
+		return errors.New("the epoch changed while opening")
 	}
 	for i := range tails {
 		if tails[i].checked == 0 {
@@ -90,9 +93,6 @@ func (s *Set) openBatch(ctx context.Context, batch []*source) error {
 			}
 			tails[i].checked = st.Last
 		}
-	}
-	if now, _ := s.Known(); now.Epoch != st.Epoch {
-		return errors.New("the epoch changed while opening")
 	}
 	for _, src := range others {
 		s.startSource(src, st.Last, 0, st)
