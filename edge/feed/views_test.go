@@ -1,0 +1,38 @@
+package feed
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/bodhisattva/indranet/edge/wire"
+)
+
+func TestTenThousandSubscribersOfViewsCostOneSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		s := newSet(t, log)
+		for range 10 {
+			log.act("a")
+		}
+		rooms := []string{"global", "lifecycle", "adapter:*"}
+		var readers []*reader
+		for i := range 10_000 {
+			r, _ := open(t, s, rooms[i%len(rooms)], wire.Since{Kind: wire.SinceStart})
+			readers = append(readers, r)
+		}
+		for range 10 {
+			log.act("a")
+		}
+		for _, r := range readers {
+			r.want(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.sources) != 1 || len(log.watches) != 1 || len(s.feeds) != len(rooms) {
+			t.Errorf("%d sources, %d subscriptions, %d feeds", len(s.sources), len(log.watches), len(s.feeds))
+		}
+		if log.reads > len(rooms) {
+			t.Errorf("the log was read %d times for %d subscribers", log.reads, len(readers))
+		}
+	})
+}
