@@ -143,6 +143,13 @@ func (g *goals) of(service, channel string) client.Goal {
 	return goal
 }
 
+// stored is the number of acknowledged events.
+func (b *book) stored() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.events)
+}
+
 // outage is the longest time from the first try of an event to its receipt.
 func (b *book) outage() time.Duration {
 	b.mu.Lock()

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestPromisesAreKeptWhileThingsBreak(t *testing.T) {
-	s := settings{seed: uint64(time.Now().UnixNano()) % 1_000_000, duration: 8 * time.Second, clients: 25, channels: 10, rate: 60, settle: time.Minute}
+	s := settings{seed: uint64(time.Now().UnixNano()) % 1_000_000, duration: time.Minute, clients: 30, channels: 12, rate: 60, settle: time.Minute}
 	r, err := run(t.Context(), s, t.Output())
 	if err != nil {
 		t.Fatalf("seed %d: %v", s.seed, err)

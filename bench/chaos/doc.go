@@ -22,7 +22,9 @@
 //	streams.go   streams that lose their front, their epoch or everything
 //	clients.go   who subscribes to what
 //	run.go       the run from start to end
+//	task.go      what runs beside its caller
 //	table.go     what is printed
+//	short.go     what is printed of violations
 //	plant.go     faults of the product itself, in a build with the tag plant
 //
 // The seed decides what is published, who subscribes and what breaks in which order.

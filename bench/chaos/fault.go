@@ -32,6 +32,13 @@ type faults struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	count map[string]int
+	all   []happening
+}
+
+// happening is a fault that happened, and how long it was there.
+type happening struct {
+	what     string
+	from, to time.Duration
 }
 
 // fault is one thing that can break. begin breaks it and returns what it did and how
@@ -49,6 +56,8 @@ type fault struct {
 type track struct {
 	low, high time.Duration
 	faults    []fault
+	// alone is held while there is a fault, by tracks that exclude each other.
+	alone *sync.Mutex
 }
 
 func (f *faults) run(ctx context.Context) error {
@@ -80,13 +89,16 @@ func (f *faults) wanted(name string) bool {
 }
 
 func (f *faults) tracks() []track {
+	// A stream is only changed while every node is there.
+	var nodes sync.Mutex
 	return []track{
-		{2 * time.Second, 8 * time.Second, f.natsFaults()},
-		{3 * time.Second, 10 * time.Second, f.edgeFaults()},
-		{time.Second, 5 * time.Second, f.linkFaults()},
-		{2 * time.Second, 8 * time.Second, f.clientFaults()},
-		{3 * time.Second, 12 * time.Second, f.publishFaults()},
-		{2 * time.Second, 10 * time.Second, f.replicaFaults()},
+		{2 * time.Second, 8 * time.Second, f.natsFaults(), &nodes},
+		{3 * time.Second, 10 * time.Second, f.edgeFaults(), nil},
+		{time.Second, 5 * time.Second, f.linkFaults(), nil},
+		{2 * time.Second, 8 * time.Second, f.clientFaults(), nil},
+		{3 * time.Second, 12 * time.Second, f.publishFaults(), nil},
+		{2 * time.Second, 10 * time.Second, f.replicaFaults(), nil},
+		{4 * time.Second, 16 * time.Second, f.streamFaults(), &nodes},
 	}
 }
 
@@ -103,24 +115,54 @@ func (f *faults) follow(ctx context.Context, t track, rng *rand.Rand) error {
 		total += one.weight
 	}
 	for wait(ctx, between(rng, min(t.low, f.duration/16), min(t.high, f.duration/4))) {
-		dice := rng.IntN(total)
-		i := 0
-		for ; dice >= t.faults[i].weight; i++ {
-			dice -= t.faults[i].weight
-		}
-		one := t.faults[i]
-		last := between(rng, one.low, one.high)
-		what, mend := one.begin(ctx, rng)
-		if what == "" {
-			continue
-		}
-		f.note(one.name, what, last)
-		wait(ctx, last)
-		if err := mend(); err != nil {
+		if err := f.one(ctx, t, total, rng); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// one makes one fault of a track happen, and ends it.
+func (f *faults) one(ctx context.Context, t track, total int, rng *rand.Rand) error {
+	if t.alone != nil {
+		t.alone.Lock()
+		defer t.alone.Unlock()
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	dice := rng.IntN(total)
+	i := 0
+	for ; dice >= t.faults[i].weight; i++ {
+		dice -= t.faults[i].weight
+	}
+	one := t.faults[i]
+	last := between(rng, one.low, one.high)
+	from := time.Since(f.start)
+	what, mend := one.begin(ctx, rng)
+	if what == "" {
+		return nil
+	}
+	f.note(one.name, what, last)
+	wait(ctx, last)
+	err := mend()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, happening{one.name + ": " + what, from, time.Since(f.start)})
+	return err
+}
+
+// around are the faults that were there some seconds before or after a moment.
+func (f *faults) around(moment time.Duration) (list []happening) {
+	const some = 5 * time.Second
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.all {
+		if h.from <= moment+some && h.to >= moment-some {
+			list = append(list, h)
+		}
+	}
+	return list
 }
 
 // wait reports whether ctx is still alive after the time.
@@ -175,7 +217,7 @@ func (f *faults) natsFaults() []fault {
 			return p.role.Name, func() error { p.signal(syscall.SIGCONT); return nil }
 		}
 	}
-	return append(f.streamFaults(), []fault{
+	return []fault{
 		{"nats leader killed", 3, time.Second, 6 * time.Second, end(leader, syscall.SIGKILL)},
 		{"nats node killed", 2, time.Second, 6 * time.Second, end(node, syscall.SIGKILL)},
 		{"nats leader ended", 2, time.Second, 4 * time.Second, end(leader, syscall.SIGTERM)},
@@ -215,7 +257,7 @@ func (f *faults) natsFaults() []fault {
 				return nil
 			}
 		}},
-	}...)
+	}
 }
 
 func (f *faults) edgeFaults() []fault {

@@ -3,14 +3,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +48,7 @@ type result struct {
 	book     *book
 	fleet    *fleet
 	clients  []*client.Client
-	faults   map[string]int
+	faults   *faults
 	// behind are the clients that did not get to their markers in time, settled is
 	// how long the others took.
 	behind  int
@@ -96,7 +94,7 @@ func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) 
 		}
 		fmt.Fprintf(out, "the logs are in %s\n", dir)
 		if r != nil {
-			err = errors.Join(err, r.keep(dir))
+			err = errors.Join(err, r.keep(dir, out))
 		}
 	}()
 	f, err := newFleet(ctx, dir, s)
@@ -112,19 +110,6 @@ func run(ctx context.Context, s settings, out io.Writer) (_ *result, err error) 
 	}
 	r, err = drive(ctx, s, f, say)
 	return r, err
-}
-
-// keep writes what the subscriptions saw that have violations.
-func (r *result) keep(dir string) error {
-	out, err := os.Create(filepath.Join(dir, "histories.txt"))
-	if err != nil {
-		return fmt.Errorf("chaos: %w", err)
-	}
-	w := bufio.NewWriter(out)
-	for _, h := range r.report.Broken {
-		h.Print(w)
-	}
-	return errors.Join(w.Flush(), out.Close())
 }
 
 // drive publishes, subscribes and breaks for the run's duration, then heals and waits,
@@ -161,14 +146,16 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	})
 	defer reading.end()
 
-	breaker := &faults{fleet: f, book: r.book, seed: s.seed, only: s.only, duration: s.duration, start: start, say: say}
-	if err := breakFor(ctx, s, breaker, publishing); err != nil {
+	telling := background(ctx, func(ctx context.Context) error { return r.tell(ctx, start, say) })
+	defer telling.end()
+	r.faults = &faults{fleet: f, book: r.book, seed: s.seed, only: s.only, duration: s.duration, start: start, say: say}
+	if err := breakFor(ctx, s, r.faults, publishing); err != nil {
 		return nil, err
 	}
 	if err := f.heal(); err != nil {
 		return nil, err
 	}
-	r.faults = breaker.count
+	telling.end()
 	say("%7.2fs everything is healed", time.Since(start).Seconds())
 	// Nothing follows the markers that could show that they are missing.
 	mend := misbehave(slices.Concat(f.toNATS[:]...), link.Rules{Drop: 1}, false)
@@ -203,6 +190,22 @@ func drive(ctx context.Context, s settings, f *fleet, say func(string, ...any)) 
 	return r, nil
 }
 
+// tellEvery is the time between two lines that say how far a run is.
+const tellEvery = 30 * time.Second
+
+// tell says how far the run is until ctx is done.
+func (r *result) tell(ctx context.Context, start time.Time, say func(string, ...any)) error {
+	for wait(ctx, tellEvery) {
+		var delivered uint64
+		for _, c := range r.clients {
+			delivered += c.Stats.Events.Load()
+		}
+		say("%7.2fs so far: %d acknowledged, %d delivered, %d crashes, frames against the protocol: %s", time.Since(start).Seconds(),
+			r.book.stored(), delivered, r.crashes(), counted(r.brokenFrames()))
+	}
+	return nil
+}
+
 // breakFor breaks things for the run's duration, unless the publishers fail before.
 func breakFor(ctx context.Context, s settings, f *faults, publishing *task) error {
 	breaking := background(ctx, func(ctx context.Context) error {
@@ -217,44 +220,6 @@ func breakFor(ctx context.Context, s settings, f *faults, publishing *task) erro
 	}
 	breaking.end()
 	return errors.Join(early, breaking.err, ctx.Err())
-}
-
-// task is a function that runs beside its caller, who must end it.
-type task struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-	// err is set when done is closed.
-	err error
-}
-
-func background(ctx context.Context, f func(context.Context) error) *task {
-	ctx, cancel := context.WithCancel(ctx)
-	t := &task{done: make(chan struct{}), cancel: cancel}
-	go func() {
-		defer close(t.done)
-		if err := f(ctx); ctx.Err() == nil {
-			t.err = err
-		}
-	}()
-	return t
-}
-
-// within reports whether the task ends by itself within the time.
-func (t *task) within(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-t.done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-// end cancels the task where it still runs, and waits for it.
-func (t *task) end() {
-	t.cancel()
-	<-t.done
 }
 
 // publishAll runs all authors until stop is closed and each has stored its marker.

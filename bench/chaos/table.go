@@ -25,7 +25,7 @@ func (r *result) print(out io.Writer) {
 	row("seed", r.settings.seed)
 	row("duration", r.settings.duration)
 	row("clients, channels", fmt.Sprintf("%d, %d", r.settings.clients, r.settings.channels))
-	row("faults", counted(r.faults))
+	row("faults", counted(r.faults.count))
 	row("published", r.book.published)
 	row("acknowledged", r.report.Acknowledged)
 	row("unknown outcome at the end", len(r.book.unknown))
@@ -68,8 +68,8 @@ func (r *result) print(out io.Writer) {
 		}
 	}
 	row("live messages lost, repeated by links", fmt.Sprintf("%d, %d", dropped, repeated))
-	row("longest publish outage", r.book.outage().Round(time.Millisecond))
-	row("slowest return of a client", returned.Round(time.Millisecond))
+	row("longest outage of publishing", r.book.outage().Round(time.Millisecond))
+	row("slowest recovery of a client", returned.Round(time.Millisecond))
 	row("all at the markers after", r.settled.Round(time.Millisecond))
 	if r.notReady != nil {
 		row("not ready at the end", r.notReady)

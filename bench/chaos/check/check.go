@@ -20,9 +20,7 @@ func Check(log *Log, histories []History) *Report {
 			s = &service{}
 		}
 		w := walk{report: r, log: log, service: s, history: h, where: h.Client + " " + h.Service + " " + h.Channel}
-		if w.run(); w.broken {
-			r.Broken = append(r.Broken, h)
-		}
+		w.run()
 	}
 	return r
 }
@@ -34,7 +32,6 @@ type walk struct {
 	service *service
 	history *History
 	where   string
-	broken  bool
 
 	// started is true after the first ack, with the number of its epoch and the life
 	// that this belongs to.
@@ -54,9 +51,9 @@ type walk struct {
 	seen  []uint64
 }
 
-func (w *walk) add(v Violation, format string, args ...any) {
-	w.broken = true
-	w.report.add(v, w.where, fmt.Sprintf(format, args...))
+// add notes a violation that shows at an event's position, at a moment, or both.
+func (w *walk) add(v Violation, seq uint64, moment time.Duration, format string, args ...any) {
+	w.report.add(Finding{v, w.where, fmt.Sprintf(format, args...), seq, moment, w.history})
 }
 
 func (w *walk) run() {
@@ -76,13 +73,13 @@ func (w *walk) run() {
 	}
 	w.report.Passed += w.history.Passing.Came
 	if back := w.history.Passing.Back; back > 0 {
-		w.add(Disorder, "%d transient events came after newer ones of the same user", back)
+		w.add(Disorder, 0, 0, "%d transient events came after newer ones of the same user", back)
 	}
 	switch {
 	case !w.started:
-		w.add(Lost, "was never attached")
+		w.add(Lost, 0, 0, "was never attached")
 	case w.epoch != len(w.service.epochs)-1:
-		w.add(Epochs, "was never told that epoch %q ended", w.service.epochs[w.epoch].Name)
+		w.add(Epochs, 0, 0, "was never told that epoch %q ended", w.service.epochs[w.epoch].Name)
 	default:
 		w.complete(math.MaxUint64)
 	}
@@ -98,14 +95,14 @@ func (w *walk) note(n *Note) {
 	}
 	epoch, ok := w.service.epoch(n.Epoch, n.At)
 	if !ok {
-		w.add(Epochs, "%s of epoch %q, which the log did not have", at(n.At), n.Epoch)
+		w.add(Epochs, n.Seq, n.At, "%s of epoch %q, which the log did not have", at(n.At), n.Epoch)
 		return
 	}
 	// Another epoch may have been told between the request and its answer.
 	under := w.epoch
 	if n.Resumed {
 		if under, ok = w.service.epoch(n.Under, n.At); !ok || !w.started || under > w.epoch {
-			w.add(Wrong, "%s was subscribed at a position that it could not have", at(n.At))
+			w.add(Wrong, n.Seq, n.At, "%s was subscribed at a position that it could not have", at(n.At))
 			return
 		}
 	}
@@ -121,14 +118,14 @@ func (w *walk) ahead(n *Note) {
 		return
 	}
 	if e, ok := w.life.ahead(n.Seq, n.At); ok {
-		w.add(Ahead, "%s told position %d, but %s #%d at %d was sent later, at %s", at(n.At), n.Seq, e.Channel, e.Counter, e.Seq, at(e.Sent))
+		w.add(Ahead, e.Seq, n.At, "%s told position %d, but %s #%d at %d was sent later, at %s", at(n.At), n.Seq, e.Channel, e.Counter, e.Seq, at(e.Sent))
 	}
 }
 
 func (w *walk) refused(n *Note, under, epoch int) {
 	if !w.started || !w.justified(n.Reason, n.Asked, under, epoch, n.At) {
 		w.report.Untrue[n.Reason]++
-		w.add(Refused, "%s refused position %d: %s (the client had %d)", at(n.At), n.Asked, n.Reason, w.pos)
+		w.add(Refused, n.Seq, n.At, "%s refused position %d: %s (the client had %d)", at(n.At), n.Asked, n.Reason, w.pos)
 	} else {
 		w.report.Refusals[n.Reason]++
 	}
@@ -155,7 +152,7 @@ func (w *walk) justified(reason string, asked uint64, under, epoch int, by time.
 // oldest finds whether who begins at the oldest position really does.
 func (w *walk) oldest(n *Note) {
 	if first := w.life.first(n.At); n.Seq+1 > first {
-		w.add(Lost, "%s was to begin at the oldest position and begins after %d, but the log began at %d or before", at(n.At), n.Seq, first)
+		w.add(Lost, n.Seq, n.At, "%s was to begin at the oldest position and begins after %d, but the log began at %d or before", at(n.At), n.Seq, first)
 	}
 }
 
@@ -173,14 +170,14 @@ func (w *walk) subscribed(n *Note, under, epoch int) {
 			w.oldest(n)
 		}
 	case epoch != under || epoch != w.epoch:
-		w.add(Epochs, "%s position %d of epoch %q was accepted under epoch %q", at(n.At), n.Asked, w.service.epochs[under].Name, n.Epoch)
+		w.add(Epochs, n.Seq, n.At, "%s position %d of epoch %q was accepted under epoch %q", at(n.At), n.Asked, w.service.epochs[under].Name, n.Epoch)
 		w.begin(n.Seq, epoch)
 	case w.early:
 		return
 	case !n.Resumed:
-		w.add(Wrong, "%s was subscribed without a position although it had %d", at(n.At), w.pos)
+		w.add(Wrong, n.Seq, n.At, "%s was subscribed without a position although it had %d", at(n.At), w.pos)
 	case n.Seq != n.Asked:
-		w.add(Refused, "%s asked for what follows %d and was told that it gets what follows %d", at(n.At), n.Asked, n.Seq)
+		w.add(Refused, n.Seq, n.At, "%s asked for what follows %d and was told that it gets what follows %d", at(n.At), n.Asked, n.Seq)
 	case n.Asked < w.pos:
 		w.rewind(n.Asked)
 	}
@@ -199,7 +196,7 @@ func (w *walk) rewind(seq uint64) {
 func (w *walk) delivery(d Delivery) {
 	w.report.Delivered++
 	if !w.started {
-		w.add(Wrong, "%d came before any ack", d.Seq)
+		w.add(Wrong, d.Seq, 0, "%d came before any ack", d.Seq)
 		return
 	}
 	if w.early = w.early || w.ofLater(d); w.early {
@@ -207,25 +204,25 @@ func (w *walk) delivery(d Delivery) {
 		return
 	}
 	if what := w.differs(w.life, d); what != "" {
-		w.add(Wrong, "%s", what)
+		w.add(Wrong, d.Seq, w.acked(d.Seq), "%s", what)
 	}
 	if d.Seq <= w.pos {
 		if slices.Contains(w.seen, d.Seq) {
-			w.add(Twice, "%s #%d at %d came again, behind %d", d.Channel, d.Counter, d.Seq, w.pos)
+			w.add(Twice, d.Seq, w.acked(d.Seq), "%s #%d at %d came again, behind %d", d.Channel, d.Counter, d.Seq, w.pos)
 		} else {
-			w.add(Disorder, "%s #%d at %d came behind position %d", d.Channel, d.Counter, d.Seq, w.pos)
+			w.add(Disorder, d.Seq, w.acked(d.Seq), "%s #%d at %d came behind position %d", d.Channel, d.Counter, d.Seq, w.pos)
 			w.seen = append(w.seen, d.Seq)
 		}
 		return
 	}
 	switch {
 	case w.last > 0 && d.Prev != w.last:
-		w.add(Chain, "%d says that %d is before it, but %d came", d.Seq, d.Prev, w.last)
+		w.add(Chain, d.Seq, w.acked(d.Seq), "%d says that %d is before it, but %d came", d.Seq, d.Prev, w.last)
 	case d.Prev > w.pos:
-		w.add(Chain, "%d says that %d is before it, but the client has only %d", d.Seq, d.Prev, w.pos)
+		w.add(Chain, d.Seq, w.acked(d.Seq), "%d says that %d is before it, but the client has only %d", d.Seq, d.Prev, w.pos)
 	}
 	if last, ok := w.counters[d.Channel]; ok && d.Counter != last+1 {
-		w.add(Counters, "%s #%d at %d follows #%d", d.Channel, d.Counter, d.Seq, last)
+		w.add(Counters, d.Seq, w.acked(d.Seq), "%s #%d at %d follows #%d", d.Channel, d.Counter, d.Seq, last)
 	}
 	w.counters[d.Channel] = d.Counter
 	w.pos, w.last = d.Seq, d.Seq
@@ -243,6 +240,12 @@ func (w *walk) ofLater(d Delivery) bool {
 		}
 	}
 	return false
+}
+
+// acked is when the event at a position was acknowledged, 0 if it was not.
+func (w *walk) acked(seq uint64) time.Duration {
+	e, _ := w.life.at(seq)
+	return e.Acked
 }
 
 // differs compares an event with what its publisher stored, and says what is wrong.
@@ -282,7 +285,7 @@ func (w *walk) complete(upTo uint64) {
 	if lost == 0 {
 		return
 	}
-	w.add(Lost, "%d events, from %s #%d at %d (acknowledged %s) to %s #%d at %d; the client is at %d",
+	w.add(Lost, first.Seq, first.Acked, "%d events, from %s #%d at %d (acknowledged %s) to %s #%d at %d; the client is at %d",
 		lost, first.Channel, first.Counter, first.Seq, at(first.Acked), last.Channel, last.Counter, last.Seq, w.pos)
 	w.report.Count[Lost] += lost - 1
 }

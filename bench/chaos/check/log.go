@@ -100,11 +100,11 @@ func (l *life) sort(name string, r *Report) {
 	var latest time.Duration
 	for i, e := range l.events {
 		if i > 0 && l.events[i-1].Seq == e.Seq {
-			r.add(Stored, "publishers", fmt.Sprintf("%s: position %d was acknowledged twice, for %s #%d and %s #%d",
-				name, e.Seq, l.events[i-1].Channel, l.events[i-1].Counter, e.Channel, e.Counter))
+			r.add(Finding{Violation: Stored, Where: "publishers", Seq: e.Seq, At: e.Acked, What: fmt.Sprintf("%s: position %d was acknowledged twice, for %s #%d and %s #%d",
+				name, e.Seq, l.events[i-1].Channel, l.events[i-1].Counter, e.Channel, e.Counter)})
 		}
 		if last := counters[e.Channel]; e.Counter <= last {
-			r.add(Stored, "publishers", fmt.Sprintf("%s: %s #%d is stored behind #%d, at %d", name, e.Channel, e.Counter, last, e.Seq))
+			r.add(Finding{Violation: Stored, Where: "publishers", Seq: e.Seq, At: e.Acked, What: fmt.Sprintf("%s: %s #%d is stored behind #%d, at %d", name, e.Channel, e.Counter, last, e.Seq)})
 		}
 		counters[e.Channel] = e.Counter
 		latest = max(latest, e.Sent)

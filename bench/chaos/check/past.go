@@ -48,7 +48,7 @@ func (p *Past) String() string {
 // past checks one answer to a history request.
 func (w *walk) past(p *Past) {
 	w.report.Answers++
-	add := func(format string, args ...any) { w.add(Pasts, "%s: %s", p, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { w.add(Pasts, 0, p.At, "%s: %s", p, fmt.Sprintf(format, args...)) }
 	epoch, ok := w.service.epoch(p.Epoch, p.At)
 	if !ok {
 		add("the log has no such epoch")

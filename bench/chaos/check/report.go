@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 )
 
 // Violation names what is broken.
@@ -46,6 +47,12 @@ type Finding struct {
 	Violation Violation
 	Where     string
 	What      string
+	// Seq is the position where it shows, 0 if there is none, and At when: when the
+	// event was acknowledged or the note came.
+	Seq uint64
+	At  time.Duration
+	// History is the subscription's, nil if it is no subscription's.
+	History *History
 }
 
 // Report is what Check found.
@@ -61,17 +68,36 @@ type Report struct {
 	// Count counts the violations. Findings are the first of each kind.
 	Count    map[Violation]int
 	Findings []Finding
-	// Broken are the histories with violations.
-	Broken []*History
+}
+
+func (r *Report) sort() {
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return slices.Index(Violations(), a.Violation) - slices.Index(Violations(), b.Violation)
+	})
+}
+
+// Broken are the findings of the histories with violations: of each the worst, and the
+// first of that kind.
+func (r *Report) Broken() []Finding {
+	r.sort()
+	var list []Finding
+	seen := map[*History]bool{}
+	for _, f := range r.Findings {
+		if f.History != nil && !seen[f.History] {
+			seen[f.History] = true
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // maxFindings bounds the findings of each kind that are kept.
 const maxFindings = 10
 
-func (r *Report) add(v Violation, where, what string) {
-	r.Count[v]++
-	if r.Count[v] <= maxFindings {
-		r.Findings = append(r.Findings, Finding{v, where, what})
+func (r *Report) add(f Finding) {
+	r.Count[f.Violation]++
+	if r.Count[f.Violation] <= maxFindings {
+		r.Findings = append(r.Findings, f)
 	}
 }
 
@@ -80,9 +106,7 @@ func (r *Report) OK() bool { return len(r.Count) == 0 }
 
 // Print writes the findings for people.
 func (r *Report) Print(w io.Writer) {
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
-		return slices.Index(Violations(), a.Violation) - slices.Index(Violations(), b.Violation)
-	})
+	r.sort()
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s\n", f.Violation, f.Where, f.What)
 	}
