@@ -66,11 +66,12 @@ func (b *book) begin(service schema.Service, name string, begun time.Duration, a
 	b.epochs = append(b.epochs, e)
 }
 
-// trim notes that the front of a service's stream went.
-func (b *book) trim(service schema.Service, first uint64, begun time.Duration) {
+// trim notes that the front of a service's stream goes: up to first, or from now on all
+// but the newest keep events.
+func (b *book) trim(service schema.Service, first, keep uint64, begun time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trims = append(b.trims, check.Trim{Service: string(service), Life: b.epoch(string(service)).Life, First: first, Begun: begun})
+	b.trims = append(b.trims, check.Trim{Service: string(service), Life: b.epoch(string(service)).Life, First: first, Keep: keep, Begun: begun})
 }
 
 // log is everything that was noted. Call it when nobody publishes any more.

@@ -56,8 +56,8 @@ type fault struct {
 type track struct {
 	low, high time.Duration
 	faults    []fault
-	// alone is held while there is a fault, by tracks that exclude each other.
-	alone *sync.Mutex
+	// alone are held while there is a fault, by tracks that exclude each other.
+	alone []*sync.Mutex
 }
 
 func (f *faults) run(ctx context.Context) error {
@@ -89,16 +89,16 @@ func (f *faults) wanted(name string) bool {
 }
 
 func (f *faults) tracks() []track {
-	// A stream is only changed while every node is there.
-	var nodes sync.Mutex
+	// A stream is only changed while every node is there and hears of it at once.
+	var nodes, routes sync.Mutex
 	return []track{
-		{2 * time.Second, 8 * time.Second, f.natsFaults(), &nodes},
+		{2 * time.Second, 8 * time.Second, f.natsFaults(), []*sync.Mutex{&nodes}},
 		{3 * time.Second, 10 * time.Second, f.edgeFaults(), nil},
 		{time.Second, 5 * time.Second, f.linkFaults(), nil},
 		{2 * time.Second, 8 * time.Second, f.clientFaults(), nil},
 		{3 * time.Second, 12 * time.Second, f.publishFaults(), nil},
-		{2 * time.Second, 10 * time.Second, f.replicaFaults(), nil},
-		{4 * time.Second, 16 * time.Second, f.streamFaults(), &nodes},
+		{2 * time.Second, 10 * time.Second, f.replicaFaults(), []*sync.Mutex{&routes}},
+		{4 * time.Second, 16 * time.Second, f.streamFaults(), []*sync.Mutex{&nodes, &routes}},
 	}
 }
 
@@ -124,9 +124,9 @@ func (f *faults) follow(ctx context.Context, t track, rng *rand.Rand) error {
 
 // one makes one fault of a track happen, and ends it.
 func (f *faults) one(ctx context.Context, t track, total int, rng *rand.Rand) error {
-	if t.alone != nil {
-		t.alone.Lock()
-		defer t.alone.Unlock()
+	for _, m := range t.alone {
+		m.Lock()
+		defer m.Unlock()
 	}
 	if ctx.Err() != nil {
 		return nil

@@ -66,28 +66,22 @@ func (f *fleet) front(ctx context.Context, service schema.Service) (first uint64
 	return first, err
 }
 
-// trim takes away all but the newest keep events of a stream, while nobody publishes.
-// The limit stays until every replica has followed it: a replica that does not hear of
-// it keeps its front for ever, and so do events that one replica stores under the limit
-// and another one without it.
-func (f *fleet) trim(ctx context.Context, service schema.Service, keep uint64) (first uint64, err error) {
-	var info directget.Info
-	err = insist(ctx, "state of "+service.Stream(), func(ctx context.Context) (err error) {
-		info, err = f.ask.Info(ctx, service.Stream())
-		return err
-	})
-	if err != nil || info.LastSeq < keep {
-		return info.FirstSeq, err
+// limit makes a stream keep no more than its newest events, from now on. A limit that is
+// lowered only for a moment does not do: a replica that did not hear of it, or that is
+// killed before it wrote down what went, has its old front for ever.
+func (f *fleet) limit(ctx context.Context, service schema.Service, keep uint64) (first uint64, err error) {
+	if err := f.change(ctx, service, func(cfg *jetstream.StreamConfig) { cfg.MaxMsgs = int64(keep) }); err != nil {
+		return 0, err
 	}
-	first = max(info.FirstSeq, info.LastSeq-keep+1)
-	err = f.change(ctx, service, func(cfg *jetstream.StreamConfig) { cfg.MaxMsgs = int64(keep) })
+	if first, err = f.front(ctx, service); err != nil {
+		return 0, err
+	}
 	for _, url := range f.urls {
-		if err == nil {
-			err = reaches(ctx, url, service, first)
+		if err := reaches(ctx, url, service, first); err != nil {
+			return 0, err
 		}
 	}
-	// Whatever came of it, the limit goes again.
-	return first, errors.Join(err, f.change(ctx, service, func(cfg *jetstream.StreamConfig) { cfg.MaxMsgs = -1 }))
+	return first, nil
 }
 
 // reaches waits until a node's replica begins at a position: a node answers itself who
@@ -147,31 +141,33 @@ func (f *fleet) renew(ctx context.Context, service schema.Service) (epoch string
 	return epoch, err
 }
 
-// maxKept is the most that a trim leaves, in events.
-const maxKept = 200
+// Bounds of how many events the streams keep. A limit is never higher than the one before
+// it: a replica would keep what another one has not any more.
+const (
+	minKept = 100
+	maxKept = 1500
+)
 
 // streamFaults change a stream: its front goes, or it gets a new epoch, as it is, as
 // after a repair, or by being created anew, while nobody publishes.
 func (f *faults) streamFaults() []fault {
-	trim := func(how func(context.Context, schema.Service, uint64) (uint64, error)) func(context.Context, schema.Service, *rand.Rand) (string, error) {
-		return func(ctx context.Context, service schema.Service, rng *rand.Rand) (string, error) {
-			begun := time.Since(f.start)
-			first, err := how(ctx, service, 1+rng.Uint64N(maxKept))
-			if err != nil {
-				return "", err
-			}
-			f.book.trim(service, first, begun)
-			return fmt.Sprintf("%s begins at %d", service, first), nil
-		}
-	}
+	kept := map[schema.Service]uint64{}
 	return []fault{
-		{"front trimmed", 4, 0, 0, f.admin(trim(func(ctx context.Context, service schema.Service, keep uint64) (uint64, error) {
-			gate := f.book.gates[service]
-			gate.Lock()
-			defer gate.Unlock()
-			return f.fleet.trim(ctx, service, keep)
-		}))},
-		{carelessly, 1, 0, 0, f.admin(trim(f.fleet.drop))},
+		{"front trimmed", 4, 0, 0, f.admin(func(ctx context.Context, service schema.Service, rng *rand.Rand) (string, error) {
+			if kept[service] == 0 {
+				kept[service] = maxKept
+			}
+			kept[service] = minKept + rng.Uint64N(kept[service]-minKept+1)
+			f.book.trim(service, 0, kept[service], time.Since(f.start))
+			first, err := f.fleet.limit(ctx, service, kept[service])
+			return fmt.Sprintf("%s keeps %d and begins at %d", service, kept[service], first), err
+		})},
+		{carelessly, 1, 0, 0, f.admin(func(ctx context.Context, service schema.Service, rng *rand.Rand) (string, error) {
+			begun := time.Since(f.start)
+			first, err := f.fleet.drop(ctx, service, minKept+rng.Uint64N(maxKept))
+			f.book.trim(service, first, 0, begun)
+			return fmt.Sprintf("%s begins at %d", service, first), err
+		})},
 		{"epoch changed", 1, 0, 0, f.admin(func(ctx context.Context, service schema.Service, rng *rand.Rand) (string, error) {
 			epoch := fmt.Sprintf("chaos-%x", rng.Uint64())
 			f.book.begin(service, epoch, time.Since(f.start), false)
@@ -187,6 +183,7 @@ func (f *faults) streamFaults() []fault {
 				return "", err
 			}
 			f.book.begin(service, epoch, begun, true)
+			delete(kept, service)
 			return string(service), nil
 		})},
 	}

@@ -208,6 +208,26 @@ func wants(t *testing.T, r *check.Report, want []check.Violation) {
 	}
 }
 
+func TestALimitTakesMoreAndMoreAway(t *testing.T) {
+	l := stored()
+	l.Trims = []check.Trim{{Service: "s", Keep: 4, Begun: 3500 * time.Millisecond}}
+	for _, c := range []struct {
+		asked uint64
+		at    time.Duration
+		want  []check.Violation
+	}{
+		{2, 6500 * time.Millisecond, []check.Violation{check.Refused}}, // 3 to 6 are left.
+		{2, 7500 * time.Millisecond, nil},                              // 4 to 7 are left.
+		{3, 8500 * time.Millisecond, nil},
+		{4, 8500 * time.Millisecond, []check.Violation{check.Refused}},
+	} {
+		h := check.History{Service: "s", Channel: "k:a", Notes: []check.Note{
+			under("e", c.at, ack(c.asked)), under("e", c.at, refused(0, c.asked, 2, "position_expired")),
+		}, Deliveries: chain(0, 3, 5, 7)}
+		wants(t, check.Check(l, []check.History{h}), c.want)
+	}
+}
+
 func TestOlderTransientEventsAreFound(t *testing.T) {
 	var h check.History
 	h.Service, h.Channel, h.Notes = "s", "k:a", []check.Note{ack(8)}

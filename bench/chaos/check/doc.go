@@ -8,7 +8,8 @@
 // The stream of a service has lives: when it is deleted and created anew, positions
 // begin at 1 again, and nobody publishes meanwhile. A life has one epoch after the
 // other. The front of a life may go: a Trim says that from a moment on the first
-// position could be as high as First.
+// position could be as high as First, or that only the newest Keep events are left of
+// whatever was sent by then.
 //
 // # What is checked of every subscription
 //

@@ -32,9 +32,10 @@ type Epoch struct {
 type Trim struct {
 	Service string
 	Life    int
-	// First is the first position afterwards. Begun is just before it could rise.
-	First uint64
-	Begun time.Duration
+	// First is the first position afterwards; Keep, where not 0, the number of events
+	// that are left from then on, whatever is stored. Begun is just before that.
+	First, Keep uint64
+	Begun       time.Duration
 }
 
 // service is what is known of one service's log.
@@ -50,6 +51,10 @@ type life struct {
 	// latest is, for each of events, the newest Sent among it and all before it.
 	latest []time.Duration
 	trims  []Trim
+	// sent are the events in the order in which they were sent, and highest is the
+	// highest position among each and all before it.
+	sent    []time.Duration
+	highest []uint64
 }
 
 func (s *service) life(n int) *life {
@@ -110,6 +115,22 @@ func (l *life) sort(name string, r *Report) {
 		latest = max(latest, e.Sent)
 		l.latest = append(l.latest, latest)
 	}
+	inTime := slices.Clone(l.events)
+	slices.SortFunc(inTime, func(a, b Event) int { return cmp.Compare(a.Sent, b.Sent) })
+	var highest uint64
+	for _, e := range inTime {
+		highest = max(highest, e.Seq)
+		l.sent, l.highest = append(l.sent, e.Sent), append(l.highest, highest)
+	}
+}
+
+// last is the highest that the last position could be at a moment.
+func (l *life) last(at time.Duration) uint64 {
+	i, _ := slices.BinarySearch(l.sent, at+1)
+	if i == 0 {
+		return 0
+	}
+	return l.highest[i-1]
 }
 
 // find is the index of the first event after position seq.
@@ -135,8 +156,12 @@ func (l *life) at(seq uint64) (Event, bool) {
 func (l *life) first(at time.Duration) uint64 {
 	first := uint64(1)
 	for _, t := range l.trims {
-		if t.Begun <= at {
-			first = max(first, t.First)
+		if t.Begun > at {
+			continue
+		}
+		first = max(first, t.First)
+		if last := l.last(at); t.Keep > 0 && last > t.Keep {
+			first = max(first, last-t.Keep+1)
 		}
 	}
 	return first

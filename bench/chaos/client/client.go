@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +21,6 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/bodhisattva/indranet/bench/chaos/check"
-	"github.com/bodhisattva/indranet/bench/chaos/link"
 )
 
 // Config is what a client is told.
@@ -309,44 +306,6 @@ func (c *Client) behave(ctx context.Context, conn *websocket.Conn) (paused bool,
 
 func (c *Client) any() *subscription { return c.subs[c.rng.IntN(len(c.subs))] }
 
-// read hands on the frames of a connection until it ends.
-func read(ctx context.Context, conn *websocket.Conn, frames chan<- []byte) error {
-	for {
-		_, text, err := conn.Read(ctx)
-		if err != nil {
-			return fmt.Errorf("client: %w", err)
-		}
-		select {
-		case frames <- text:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func dial(ctx context.Context, url string) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-		return link.Dial(ctx, addr, receiveBuffer)
-	}}
-	conn, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
-	if response != nil && response.Body != nil {
-		_ = response.Body.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	conn.SetReadLimit(maxFrame)
-	return conn, nil
-}
-
-func write(ctx context.Context, conn *websocket.Conn, text []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
-	return conn.Write(ctx, websocket.MessageText, text)
-}
-
 // subscribe asks for everything that is not attached. It is called again and again,
 // for requests are refused while the log is away; a request that is still on its way
 // is not repeated.
@@ -387,14 +346,6 @@ func (c *Client) send(ctx context.Context, conn *websocket.Conn, name string, li
 func (c *Client) nextID() string {
 	c.requests++
 	return strconv.Itoa(c.requests)
-}
-
-func (c *Client) request(ctx context.Context, conn *websocket.Conn, name, id string, data any) error {
-	text, err := request(name, id, data)
-	if err != nil {
-		return err
-	}
-	return write(ctx, conn, text)
 }
 
 // take takes one frame.
