@@ -31,9 +31,8 @@ type world struct {
 	deposed int
 	then    State
 	// early is the chance that a replica has dropped more of its front than the leader.
-	early  int
-	away   bool
-	healed bool
+	early int
+	away  bool
 }
 
 func newWorld(seed uint64) *world {
