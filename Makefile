@@ -87,8 +87,8 @@ bench: ## Run the Go benchmarks: make bench BENCH=Fanout
 SEED     ?= 1
 DURATION ?= 60s
 
-chaos: ## Break a cluster and check that nothing is lost: make chaos SEED=1 DURATION=10m
-	go run ./bench/chaos -seed $(SEED) -duration $(DURATION)
+chaos: ## Break a cluster and check that nothing is lost: make chaos SEED=1 DURATION=10m ARGS='-only paused'
+	go run ./bench/chaos -seed $(SEED) -duration $(DURATION) $(ARGS)
 
 storm: ## Kill an edge under 10,000 clients that go to another one
 	go run ./bench/storm storm

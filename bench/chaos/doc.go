@@ -6,6 +6,14 @@
 //
 //	go run ./bench/chaos -seed 1 -duration 60s [-clients 100] [-channels 20]
 //
+// With -only and parts of the names of faults, no others happen: -only paused,lag. One
+// fault must be asked for by its name, "limits lowered carelessly": a stream's limit is
+// lowered for a moment and lifted. Replicas that do not hear of it, or are killed before
+// they wrote down what went, keep or get back their front, for good; then what a reader
+// gets depends on who answers, and that shows:
+//
+//	go run ./bench/chaos -only carelessly,killed
+//
 // The servers are processes of their own (this program again, in another role), so that
 // they can be killed and stopped for real. Between edges and NATS, between publishers
 // and NATS, and between clients and edges there are proxies that cut, stall, delay, and

@@ -167,7 +167,8 @@ func reason(err error) string {
 	var closed websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
-		return strings.TrimSpace("close " + strconv.Itoa(int(closed.Code)) + " " + closed.Reason)
+		why, _, _ := strings.Cut(closed.Reason, "=") // After how long to return differs.
+		return strings.TrimSpace("close " + strconv.Itoa(int(closed.Code)) + " " + why)
 	case errors.Is(err, errLeave):
 		return "left"
 	case errors.Is(err, errProtocol):
