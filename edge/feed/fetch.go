@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -51,12 +53,7 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 		return page, true, nil
 	}
 	e := encoder{feed: f, prev: after}
-	q := f.query(Query{Bytes: want.bytes, Leader: leader})
-	r, err := s.readAfter(ctx, q, after, e.add)
-	if err == nil && r.doubt {
-		e.prev, e.frames, q.Leader = after, nil, true
-		r, err = s.readAfter(ctx, q, after, e.add)
-	}
+	r, err := s.readAfter(ctx, f.query(Query{Bytes: want.bytes, Leader: leader}), after, e.add)
 	if err != nil {
 		return page, false, err
 	}
@@ -127,32 +124,35 @@ type reading struct {
 	// first, where not 0, says that the log no longer holds everything after the
 	// position, but does from there on.
 	first uint64
-	// hole is true where a whole service was read and a message is missing: the
-	// replica lags or lost it.
+	// hole is true where a message is missing that the leader has: the replica lags,
+	// has dropped its front before the leader did, or lost it.
 	hole bool
-	// doubt is true where the replica may have dropped what the leader still holds: ask
-	// the leader.
-	doubt bool
 	// before is the last event at or before the position, where exact.
 	before uint64
 	exact  bool
 }
 
-// readAfter makes one read of what q names from a position on, and proves that nothing was trimmed between the position and the end of
-// what it brings. The log may lose its front between two messages of an answer, so
-// the proof comes after the read: positions of a whole service are contiguous; for a
-// channel the leader is asked for the log's oldest position. The read begins at the
-// position itself: an event there is the one before what follows. What each is given
-// counts only where first, hole and doubt are not set.
+// readAfter makes one read of what q names from a position on, and proves
+// that nothing was trimmed between the position and the end of what it brings. The log
+// may lose its front between two messages of an answer, so the proof comes after the
+// read, and every replica drops its front by itself. Positions of a whole service are
+// contiguous. For a channel the leader is asked for the log's oldest position; and the
+// replica had everything if it had an event at the position itself, where the read
+// begins, or if the leader knows the same next one. What each is given counts only
+// where first and hole are not set.
 func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Message)) (r reading, err error) {
 	q.From, q.Count = max(after, 1), s.cfg.PageFrames+1
-	n, contiguous, behind := uint64(0), true, uint64(0)
+	n, contiguous := uint64(0), true
+	next, behind := uint64(0), uint64(0) // The first message, and the one behind a hole.
 	r.before, r.end = after, after
 	r.more, err = s.log.Read(ctx, q, func(m Message) {
 		n++
 		if m.Seq == after {
 			r.exact = true
 			return
+		}
+		if next == 0 {
+			next = m.Seq
 		}
 		if contiguous && m.Seq != r.end+1 {
 			contiguous, behind = false, m.Seq
@@ -165,11 +165,24 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 	}
 	s.Stats.Reads.Add(1)
 	s.Stats.ReadEvents.Add(n)
-	if q.Channel.IsZero() && contiguous && r.end > after {
+	if contiguous && r.end > after && (q.Channel.IsZero() || r.exact) {
 		return r, nil
 	}
-	st, err := s.askState(ctx)
-	if err != nil {
+	var st State
+	same := true
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		st, err = s.askState(ctx)
+		return err
+	})
+	if !q.Channel.IsZero() && !q.Leader && !r.exact && next != after+1 {
+		both.Go(func() error {
+			of, err := s.nextOf(ctx, q.Channel, after)
+			same = of == next
+			return err
+		})
+	}
+	if err := both.Wait(); err != nil {
 		return r, err
 	}
 	switch {
@@ -181,13 +194,23 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 		r.first = behind
 	case q.Channel.IsZero():
 		r.hole = !contiguous
-	default:
-		r.doubt = !q.Leader && st.trimsNear(after)
-		if st.First == after+1 {
-			r.before, r.exact = 0, true
-		}
+	case !same && planted != plantStale:
+		r.hole = true
+	case st.First == after+1:
+		r.before, r.exact = 0, true
 	}
 	return r, nil
+}
+
+// nextOf is the position of the first event of a channel after a position, as the
+// leader says; 0 for none.
+func (s *Set) nextOf(ctx context.Context, channel schema.Channel, after uint64) (next uint64, err error) {
+	q := Query{Channel: channel, From: after + 1, Count: 1, Bytes: 1, Leader: true}
+	_, err = s.log.Read(ctx, q, func(m Message) { next = m.Seq })
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return next, nil
 }
 
 // encoder makes frames of the messages of a feed's source.

@@ -33,7 +33,6 @@ type memory struct {
 	lag     int // How many messages the next reads do not see.
 	away    bool
 	lossy   bool // Live messages are lost.
-	trims   bool // The front is going.
 	watches map[*memoryWatch]bool
 	reads   int
 }
@@ -67,7 +66,7 @@ func (l *memory) State(context.Context) (State, error) {
 	if l.away {
 		return State{}, errAway
 	}
-	return State{Epoch: l.epoch, First: l.first, Last: l.last(), Trims: l.trims}, nil
+	return State{Epoch: l.epoch, First: l.first, Last: l.last()}, nil
 }
 
 func (l *memory) Read(_ context.Context, q Query, each func(Message)) (more bool, err error) {

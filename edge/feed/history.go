@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
@@ -35,14 +34,8 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	switch since.Kind {
 	case wire.SinceLast:
 		pos, err = s.backward(ctx, f, min(since.Last, limit), upTo, st)
-		h.More = pos+1 > st.First
 	case wire.SinceTime:
-		var list []Message
-		if list, _, err = s.read(ctx, f.query(Query{Time: since.Time, Count: 1})); len(list) > 0 {
-			pos = list[0].Seq - 1
-		} else {
-			pos = upTo
-		}
+		pos, err = s.stretchFrom(ctx, f, since, upTo)
 	case wire.SinceSeq:
 		if h.Reason = resume(since, st); h.Reason == "" {
 			pos = since.Seq
@@ -53,76 +46,73 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if err != nil {
 		return History{}, err
 	}
-	cut, err := s.stretch(ctx, f, &h, pos, upTo, limit)
+	h.More, err = s.stretch(ctx, f, &h, pos, upTo, limit)
 	if err != nil {
 		return History{}, err
 	}
-	if cut {
-		h.More = true
-	}
-	return h, s.checkFront(ctx, &h, since, pos)
-}
-
-// checkFront drops from a history what the log lost while it was read: the front may
-// go between two messages of an answer, and what is left behind it is complete.
-func (s *Set) checkFront(ctx context.Context, h *History, since wire.Since, pos uint64) error {
-	st, err := s.askState(ctx)
-	if err != nil {
-		return err
-	}
-	if st.Epoch != h.Epoch {
-		return fmt.Errorf("%w: the epoch changed meanwhile", ErrUnavailable)
-	}
-	if st.First <= pos+1 {
-		return nil
-	}
-	h.FirstSeq = st.First
-	i := sort.Search(len(h.Frames), func(i int) bool { return h.Frames[i].Seq >= st.First })
-	h.Frames = h.Frames[i:]
-	if since.Kind == wire.SinceSeq && h.Reason == "" {
+	if h.FirstSeq > pos+1 && since.Kind == wire.SinceSeq && h.Reason == "" {
 		h.Reason = wire.PositionExpired
 	}
-	return nil
+	if since.Kind == wire.SinceLast && pos+1 > h.FirstSeq {
+		h.More = true
+	}
+	if st, err = s.askState(ctx); err != nil {
+		return History{}, err
+	}
+	if st.Epoch != h.Epoch {
+		return History{}, fmt.Errorf("%w: the epoch changed meanwhile", ErrUnavailable)
+	}
+	return h, nil
+}
+
+// stretchFrom is the position before the first event stored at or after a time, at
+// most upTo.
+func (s *Set) stretchFrom(ctx context.Context, f *Feed, since wire.Since, upTo uint64) (uint64, error) {
+	for attempt := 0; ; attempt++ {
+		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1}))
+		if err != nil {
+			return 0, err
+		}
+		if len(list) > 0 {
+			return min(list[0].Seq-1, upTo), nil
+		}
+		// Nothing that new, says a replica: true if the last event is older, or gone.
+		end, err := s.lastOf(ctx, f, upTo)
+		if err != nil || end == 0 {
+			return upTo, err
+		}
+		list, _, err = s.read(ctx, f.query(Query{From: end, Count: 1}))
+		if err != nil {
+			return 0, err
+		}
+		if len(list) > 0 && (list[0].Seq > end || list[0].Time.Before(since.Time)) {
+			return upTo, nil
+		}
+		if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // stretch reads the events in (pos, upTo], at most limit and what fits into a
-// message. cut is true where it stopped at a bound.
+// message. cut is true where it stopped at a bound. What the log has lost by the time of
+// the read is left out, with all that came before it.
 func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64, limit int) (cut bool, err error) {
 	end, err := s.lastOf(ctx, f, upTo)
 	if err != nil {
 		return false, err
 	}
 	prev, room := pos, wire.MaxMessage-wire.HistoryRoom
-	for scanned, attempt := 0, 0; pos < end; {
-		leader := attempt >= leaderAfter
-		if known, _ := s.Known(); !f.target.View && known.trimsNear(pos) {
-			leader = true
-		}
-		list, more, err := s.read(ctx, f.query(Query{From: pos + 1, Count: s.cfg.PageFrames, Leader: leader}))
+	for scanned := 0; pos < end; {
+		list, r, err := s.sure(ctx, f, pos)
 		if err != nil {
 			return false, err
 		}
-		if len(list) == 0 || f.target.View && list[0].Seq != pos+1 {
-			st, err := s.askState(ctx)
-			if err != nil {
-				return false, err
-			}
-			if st.First > pos+1 { // The front went while we read.
-				h.FirstSeq, pos = st.First, st.First-1
-				continue
-			}
-			if len(list) > 0 && attempt > leaderAfter {
-				// The leader has the hole too: nobody can give what was there.
-				h.FirstSeq, pos, h.Frames = list[0].Seq, list[0].Seq-1, nil
-				continue
-			}
-			if err := s.waitIn(ctx, lagging(attempt)); err != nil {
-				return false, err
-			}
-			attempt++
+		if r.first > 0 {
+			h.FirstSeq, h.Frames, pos = r.first, nil, r.first-1
+			prev, room = pos, wire.MaxMessage-wire.HistoryRoom
 			continue
 		}
-		attempt = 0
 		e := encoder{feed: f, prev: prev}
 		for _, m := range list {
 			e.add(m)
@@ -137,12 +127,32 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 			h.Frames = append(h.Frames, frame)
 			prev = frame.Seq
 		}
-		pos = list[len(list)-1].Seq
-		if scanned += len(list); f.target.View && scanned >= s.cfg.ScanLimit && more {
+		pos = r.end
+		if scanned += len(list); f.target.View && scanned >= s.cfg.ScanLimit && r.more {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// sure reads what follows a position, where something is known to follow, until the
+// answer is proved. It brings at least one message, unless first is set.
+func (s *Set) sure(ctx context.Context, f *Feed, after uint64) (list []Message, r reading, err error) {
+	for attempt := 0; ; attempt++ {
+		list = nil
+		err = s.slot(ctx, func(ctx context.Context) (err error) {
+			q := f.query(Query{Leader: attempt >= leaderAfter})
+			r, err = s.readAfter(ctx, q, after, func(m Message) { list = append(list, m) })
+			return err
+		})
+		if err != nil || r.first > 0 || !r.hole && len(list) > 0 {
+			return list, r, err
+		}
+		s.Stats.Stale.Add(1)
+		if err := s.waitIn(ctx, lagging(attempt)); err != nil {
+			return nil, r, err
+		}
+	}
 }
 
 // lagging is how long to wait before a replica is asked again that lagged so often.

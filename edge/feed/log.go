@@ -31,18 +31,7 @@ type State struct {
 	// First and Last are the oldest and the newest position. First is Last+1
 	// where the stream is empty.
 	First, Last uint64
-	// Trims is true where the oldest events are going or about to: because of their
-	// age, or because the stream is full. Every replica then drops them by itself,
-	// some a little earlier than the leader.
-	Trims bool
 }
-
-// trimZone is how many positions from the front a replica may have dropped before the
-// leader does.
-const trimZone = 10_000
-
-// trimsNear reports whether what follows a position may be going just now.
-func (st State) trimsNear(after uint64) bool { return st.Trims && after < st.First+trimZone }
 
 // Query is one read of the log, forward from a position or a time.
 type Query struct {

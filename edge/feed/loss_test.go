@@ -317,7 +317,6 @@ func TestAFollowerThatExpiredMoreThanTheLeaderHidesNothing(t *testing.T) {
 		t.Run(room, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := newMemory()
-				log.trims = true
 				s := newSetOver(t, &earlyFront{log, 4}, log, func(c *Config) { c.RingFrames = 2 })
 				for range 10 {
 					log.act("a")

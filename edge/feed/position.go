@@ -223,24 +223,32 @@ func (f *Feed) query(q Query) Query {
 	return q
 }
 
-// read is one history read outside of a page: it takes a slot.
+// read is one history read outside of a page.
 func (s *Set) read(ctx context.Context, q Query) (list []Message, more bool, err error) {
+	err = s.slot(ctx, func(ctx context.Context) (err error) {
+		if list, more, err = collect(ctx, s.log, q); err != nil {
+			return unavailable(err)
+		}
+		s.Stats.Reads.Add(1)
+		s.Stats.ReadEvents.Add(uint64(len(list)))
+		return nil
+	})
+	return list, more, err
+}
+
+// slot calls work when a history read may be made, and gives it one request's time.
+func (s *Set) slot(ctx context.Context, work func(context.Context) error) error {
 	select {
 	case s.reads.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, false, unavailable(ctx.Err())
+		return unavailable(ctx.Err())
 	case <-s.ctx.Done():
-		return nil, false, ErrClosed
+		return ErrClosed
 	}
 	defer func() { <-s.reads.slots }()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadTimeout)
 	defer cancel()
-	if list, more, err = collect(ctx, s.log, q); err != nil {
-		return nil, false, unavailable(err)
-	}
-	s.Stats.Reads.Add(1)
-	s.Stats.ReadEvents.Add(uint64(len(list)))
-	return list, more, nil
+	return work(ctx)
 }
 
 // fromTime is the position before the first event stored at or after a time.
@@ -333,27 +341,16 @@ func (s *Set) backward(ctx context.Context, f *Feed, n int, upTo uint64, st Stat
 func (s *Set) positions(ctx context.Context, f *Feed, after, upTo, end uint64, n int) ([]uint64, error) {
 	var seqs []uint64
 	var names []string
-	for attempt := 0; after < end; {
-		list, _, err := s.read(ctx, f.query(Query{From: after + 1, Count: s.cfg.PageFrames}))
+	for after < end {
+		list, r, err := s.sure(ctx, f, after)
 		if err != nil {
 			return nil, err
 		}
-		if len(list) == 0 {
-			// A replica that lags, or all of it has gone.
-			st, err := s.askState(ctx)
-			if err != nil {
-				return nil, err
-			}
-			after = max(after, st.First-1)
-			if err := s.waitIn(ctx, lagging(attempt)); err != nil {
-				return nil, err
-			}
-			attempt++
+		if r.first > 0 {
+			after, seqs = r.first-1, nil
 			continue
 		}
-		attempt = 0
 		for _, m := range list {
-			after = m.Seq
 			if m.Seq > upTo {
 				break
 			}
@@ -361,6 +358,7 @@ func (s *Set) positions(ctx context.Context, f *Feed, after, upTo, end uint64, n
 				seqs = append(seqs, m.Seq)
 			}
 		}
+		after = r.end
 		if len(seqs) > 4*n {
 			seqs = append(seqs[:0], seqs[len(seqs)-n:]...)
 		}

@@ -192,9 +192,6 @@ func (s *Set) repairOne(p patient) {
 			src.skip(life, head, r.first-1)
 			p.attempts = 0
 			continue
-		case r.doubt:
-			p.attempts = leaderAfter
-			continue
 		case len(list) > 0 && !r.hole:
 			src.repaired(life, head, list)
 			p.attempts = 0

@@ -18,14 +18,15 @@ func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
 		r, _ := open(t, s, "adapter:a", wire.Since{})
 		for range 10 {
 			h.act("a")
+			h.act("b")
 		}
-		r.c.Restart(3)
+		r.c.Restart(5)
 		want, ok := r.c.Wants()
 		if !ok {
 			t.Fatal("no page wanted")
 		}
 		later(100 * time.Millisecond)      // Before the first check.
-		h.set(func(*memory) { h.end = 7 }) // The replica lags.
+		h.set(func(*memory) { h.end = 11 }) // The replica lags.
 		hold, waits := make(chan struct{}), true
 		h.onState(func(State) {
 			if waits { // Only the first question is held up: the page's.
@@ -43,11 +44,11 @@ func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
 		for range 10 {
 			h.act("a")
 		}
-		h.trim(20)
+		h.trim(30)
 		h.set(func(l *memory) { l.lossy = false; h.end = 0 })
-		h.act("a") // A gap: the repair skips to 20.
+		h.act("a") // A gap: the repair skips to 30.
 		synctest.Wait()
-		if r.feed.Head() != 21 {
+		if r.feed.Head() != 31 {
 			t.Fatalf("head %d", r.feed.Head())
 		}
 		close(hold)

@@ -62,17 +62,7 @@ func (s *Service) State(ctx context.Context) (feed.State, error) {
 	if epoch == "" {
 		return feed.State{}, fmt.Errorf("stream: %s has no epoch: run indranet streams apply", s.stream)
 	}
-	return feed.State{Epoch: epoch, First: max(info.FirstSeq, 1), Last: info.LastSeq, Trims: trims(&info)}, nil
-}
-
-// trims reports whether replicas may be dropping the front of a stream: it is within
-// 10 s of its age limit, or of 95 % of another one.
-func trims(info *directget.Info) bool {
-	near := func(have, limit uint64) bool { return limit > 0 && have >= limit-limit/20 }
-	limits := info.Limits
-	return info.Replicas > 1 && info.Messages > 0 &&
-		(limits.Age > 0 && info.Time.Sub(info.FirstTime) > limits.Age-10*time.Second ||
-			near(info.Bytes, limits.Bytes) || near(info.Messages, limits.Messages))
+	return feed.State{Epoch: epoch, First: max(info.FirstSeq, 1), Last: info.LastSeq}, nil
 }
 
 // leaderCount bounds a read from the leader, which gives one message an answer.

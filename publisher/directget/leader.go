@@ -45,16 +45,6 @@ type Info struct {
 	// Leader is the name of the server that leads the stream, "" outside a cluster
 	// and while there is none.
 	Leader string
-	// Limits are those past which the stream drops its oldest messages.
-	Limits Limits
-	// Time is the leader's clock at the answer.
-	Time time.Time
-}
-
-// Limits bound what a stream keeps; 0 where it has no such bound.
-type Limits struct {
-	Age             time.Duration
-	Bytes, Messages uint64
 }
 
 type apiError struct {
@@ -147,9 +137,6 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 			Replicas   int               `json:"num_replicas"`
 			Duplicates time.Duration     `json:"duplicate_window"`
 			Atomic     bool              `json:"allow_atomic"`
-			MaxAge     time.Duration     `json:"max_age"`
-			MaxBytes   int64             `json:"max_bytes"`
-			MaxMsgs    int64             `json:"max_msgs"`
 		} `json:"config"`
 		State struct {
 			Messages  uint64    `json:"messages"`
@@ -160,7 +147,6 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 			LastTime  time.Time `json:"last_ts"`
 		} `json:"state"`
 		Cluster clusterInfo `json:"cluster"`
-		Time    time.Time   `json:"ts"`
 	}
 	if err := c.api(ctx, "$JS.API.STREAM.INFO."+stream, struct{}{}, &answer); err != nil {
 		return Info{}, err
@@ -177,11 +163,7 @@ func (c *Client) Info(ctx context.Context, stream string) (Info, error) {
 		Messages: answer.State.Messages, Bytes: answer.State.Bytes,
 		Created: answer.Created, Metadata: answer.Config.Metadata,
 		Replicas: answer.Config.Replicas, DedupWindow: answer.Config.Duplicates, AtomicBatches: answer.Config.Atomic,
-		Leader: answer.Cluster.Leader, Time: answer.Time,
-		Limits: Limits{
-			Age:   answer.Config.MaxAge,
-			Bytes: uint64(max(answer.Config.MaxBytes, 0)), Messages: uint64(max(answer.Config.MaxMsgs, 0)),
-		},
+		Leader: answer.Cluster.Leader,
 	}, nil
 }
 
