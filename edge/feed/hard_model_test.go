@@ -256,7 +256,7 @@ func (c *client) enter() {
 	case wanted > 0 && start.Epoch == before.Epoch && start.Pos >= wanted:
 		w.mu.Lock()
 		// What is going just now may have gone where the answer came from.
-		if w.state.Epoch == start.Epoch && w.state.First <= wanted && !(w.state.Trims && wanted < before.First+10) {
+		if w.state.Epoch == start.Epoch && w.state.First <= wanted && !(w.trims && wanted < before.First+10) {
 			m.fail("%s: since %+v became %d, but %d is wanted", c.name, since, start.Pos, wanted)
 		}
 		w.mu.Unlock()
@@ -364,7 +364,7 @@ func (m *model) one() {
 		if w.chance(30) {
 			w.deposed, w.then = w.rand.IntN(50), w.state
 		}
-		if w.state.Trims {
+		if w.trims {
 			w.early = w.rand.IntN(50)
 		}
 		w.mu.Unlock()

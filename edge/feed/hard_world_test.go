@@ -14,6 +14,7 @@ import (
 // world is a log of one service that everything may happen to, and what has ever
 // been stored in it.
 type world struct {
+	trims  bool // Replicas drop the front before the leader does. Static.
 	mu     sync.Mutex
 	rand   *rand.Rand
 	state  State
@@ -37,7 +38,7 @@ type world struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{
-		rand: rand.New(rand.NewPCG(seed, 1)), state: State{Epoch: "e0", First: 1, Trims: seed%2 == 0},
+		rand: rand.New(rand.NewPCG(seed, 1)), state: State{Epoch: "e0", First: 1}, trims: seed%2 == 0,
 		past: map[string]map[uint64]Message{"e0": {}}, ends: map[string]uint64{},
 	}
 	return w

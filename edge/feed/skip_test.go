@@ -25,7 +25,7 @@ func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
 		if !ok {
 			t.Fatal("no page wanted")
 		}
-		later(100 * time.Millisecond)      // Before the first check.
+		later(100 * time.Millisecond)       // Before the first check.
 		h.set(func(*memory) { h.end = 11 }) // The replica lags.
 		hold, waits := make(chan struct{}), true
 		h.onState(func(State) {
