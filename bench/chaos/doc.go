@@ -23,6 +23,7 @@
 //	role.go      what the child processes do
 //	process.go   a child process
 //	fleet.go     the servers and the links between them
+//	ports.go     which ports the servers have
 //	publish.go   the publishers of what is stored
 //	passing.go   the publisher of what is not
 //	book.go      what publishers were told, and what became of the streams

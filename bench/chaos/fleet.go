@@ -46,9 +46,11 @@ var streamConfig = publisher.StreamConfig{Replicas: nodes, MaxBytes: 1 << 30}
 // fleet is all servers, and all links.
 type fleet struct {
 	// Static after construction.
-	dir  string
-	nats []*process
-	edge []*process
+	dir string
+	// claim keeps the ports of the servers from other runs.
+	claim net.Listener
+	nats  []*process
+	edge  []*process
 	// urls are those of the NATS nodes, http the edges' own addresses.
 	urls, http []string
 	// routes are the links of the other nodes to each node, toNATS those of an edge to
@@ -76,8 +78,8 @@ func newFleet(ctx context.Context, dir string, s settings) (_ *fleet, err error)
 			f.close()
 		}
 	}()
-	ports, err := freePorts(2*nodes + edges)
-	if err != nil {
+	var ports []int
+	if f.claim, ports, err = claimPorts(2*nodes + edges); err != nil {
 		return nil, err
 	}
 	if err := f.startNATS(ctx, ports[:2*nodes]); err != nil {
@@ -87,21 +89,6 @@ func newFleet(ctx context.Context, dir string, s settings) (_ *fleet, err error)
 		return nil, err
 	}
 	return f, nil
-}
-
-// freePorts returns ports on which nobody listens right now.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", loopback+":0")
-		if err != nil {
-			return nil, fmt.Errorf("chaos: %w", err)
-		}
-		// Closed only when all are known, so that they differ.
-		defer func() { _ = l.Close() }()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }
 
 func (f *fleet) log(name string) string { return filepath.Join(f.dir, name+".log") }
@@ -326,6 +313,9 @@ func (f *fleet) links() []*link.Link {
 
 // close ends all processes and links, and removes the stores.
 func (f *fleet) close() {
+	if f.claim != nil {
+		defer func() { _ = f.claim.Close() }()
+	}
 	if f.admin != nil {
 		f.admin.Close()
 	}
