@@ -112,7 +112,7 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		if place == feed.Lost {
-			reason, first := r.cursor.Why()
+			reason, first, _ := r.cursor.Why()
 			r.handler.Lost(reason, first-1)
 			r.cursor.Restart(first - 1)
 		}

@@ -16,34 +16,27 @@ type bodies struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	recent [64]struct {
-		seq  uint64
+		mark uint64 // Of the epoch and the position, see mark.
 		body []byte
 	}
 }
 
 // shared is the body of an event for the feed of its channel, nil where no view
-// could share it.
-func (b *bodies) shared(m Message) []byte {
+// could share it. changes is the number of the event's epoch.
+func (b *bodies) shared(changes int, m Message) []byte {
 	if b.views.Load() == 0 {
 		return nil
 	}
-	return b.encode(m)
+	return b.encode(changes, m)
 }
 
 // encode returns the body of an event, encoded by whoever asks first.
-func (b *bodies) encode(m Message) []byte {
+func (b *bodies) encode(changes int, m Message) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	slot := &b.recent[m.Seq%uint64(len(b.recent))]
-	if slot.seq != m.Seq || slot.body == nil {
-		slot.seq, slot.body = m.Seq, encodeBody(m)
+	if mark := mark(changes, m.Seq); slot.mark != mark || slot.body == nil {
+		slot.mark, slot.body = mark, encodeBody(m)
 	}
 	return slot.body
-}
-
-// forget drops everything, since positions start anew with an epoch.
-func (b *bodies) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.recent[:])
 }

@@ -100,7 +100,7 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 		if known.Epoch != f.epoch {
 			return dst, count, Behind // It is being opened under a newer one, and notified then.
 		}
-		c.lost = Page{Reason: wire.EpochChanged, First: known.First, generation: f.generation}
+		c.lost = Page{Reason: wire.EpochChanged, First: known.First, epoch: f.epoch, generation: f.generation}
 		return dst, count, Lost
 	case c.lost.Reason != "":
 		return dst, count, Lost
@@ -233,8 +233,10 @@ func (c *Cursor) Holds() int {
 // called while others use it.
 func (c *Cursor) Close() { c.closed.Store(true) }
 
-// Why says why the cursor is Lost, and the oldest position of the log.
-func (c *Cursor) Why() (reason wire.Reason, first uint64) { return c.lost.Reason, c.lost.First }
+// Why says why the cursor is Lost, and where the log begins, in which epoch.
+func (c *Cursor) Why() (reason wire.Reason, first uint64, epoch string) {
+	return c.lost.Reason, c.lost.First, c.lost.epoch
+}
 
 // Restart moves a Lost cursor to pos, which must not be below what Why told. Where the
 // epoch has changed since, it is Lost again.

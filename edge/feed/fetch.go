@@ -24,6 +24,7 @@ type Page struct {
 
 	size       int    // Of Frames, in bytes.
 	generation uint64 // The feed's that it belongs to.
+	epoch      string // Of the log that begins at First.
 }
 
 // part is what of the page lies behind a position, cut to about bytes.
@@ -46,8 +47,8 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	after := want.after
 	f.mu.RLock()
 	generation, base, last := f.generation, f.ring.base, f.ring.baseLast
+	page.generation, page.epoch = want.generation, f.epoch
 	f.mu.RUnlock()
-	page.generation = want.generation
 	if base <= after || generation != want.generation {
 		page.Through = after // The ring reaches back by now, or the cursor is Lost anyway.
 		return page, true, nil
@@ -56,6 +57,9 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	r, err := s.readAfter(ctx, f.query(Query{Bytes: want.bytes, Leader: leader}), after, e.add)
 	if err != nil {
 		return page, false, err
+	}
+	if !r.of(page.epoch) {
+		return page, false, nil // The feed is being opened under the new one.
 	}
 	if r.first > 0 {
 		s.Stats.Expired.Add(1)
@@ -130,7 +134,12 @@ type reading struct {
 	// before is the last event at or before the position, where exact.
 	before uint64
 	exact  bool
+	// epoch is the leader's, empty where it was not asked.
+	epoch string
 }
+
+// of reports whether what was read is of the log of an epoch, as far as is known.
+func (r *reading) of(epoch string) bool { return r.epoch == "" || r.epoch == epoch }
 
 // readAfter makes one read of what q names from a position on, and proves
 // that nothing was trimmed between the position and the end of what it brings. The log
@@ -185,7 +194,10 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 	if err := both.Wait(); err != nil {
 		return r, err
 	}
+	r.epoch = st.Epoch
 	switch {
+	case st.Last < r.end:
+		return r, errShort
 	case st.First > after+1:
 		r.first = st.First
 	case q.Channel.IsZero() && !contiguous && q.Leader:

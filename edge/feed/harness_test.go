@@ -264,7 +264,7 @@ func (r *reader) drain() {
 			return
 		case Behind, Ready:
 		case Lost:
-			reason, first := r.c.Why()
+			reason, first, _ := r.c.Why()
 			r.note = append(r.note, string(reason))
 			r.c.Restart(first - 1)
 		}

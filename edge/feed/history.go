@@ -69,14 +69,14 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 // most upTo.
 func (s *Set) stretchFrom(ctx context.Context, f *Feed, since wire.Since, upTo uint64) (uint64, error) {
 	for attempt := 0; ; attempt++ {
-		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1}))
+		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1, Leader: true}))
 		if err != nil {
 			return 0, err
 		}
 		if len(list) > 0 {
 			return min(list[0].Seq-1, upTo), nil
 		}
-		// Nothing that new, says a replica: true if the last event is older, or gone.
+		// Nothing that new, it says: true if the last event is older, or gone.
 		end, err := s.lastOf(ctx, f, upTo)
 		if err != nil || end == 0 {
 			return upTo, err

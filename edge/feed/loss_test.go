@@ -191,7 +191,7 @@ func TestTwoEpochChangesBetweenNextAndRestart(t *testing.T) {
 		if _, _, place := r.c.Next(nil, 1000); place != Lost {
 			t.Fatalf("place %v", place)
 		}
-		_, first := r.c.Why()
+		_, first, _ := r.c.Why()
 		log.set(func(l *memory) { l.epoch, l.stored, l.first = "e3", nil, 1 })
 		want := []uint64{log.act("a"), log.act("a")}
 		_, _ = s.askState(t.Context())
@@ -241,7 +241,7 @@ func TestAPageOfTheOldEpochIsNotGivenToACursorOfTheNew(t *testing.T) {
 		if _, _, place := r.c.Next(nil, 1000); place != Lost {
 			t.Fatalf("place %v", place)
 		}
-		_, first := r.c.Why()
+		_, first, _ := r.c.Why()
 		r.c.Restart(first - 1)
 		again, ok := r.c.Wants()
 		if !ok {

@@ -258,7 +258,7 @@ func (s *Set) fromTime(ctx context.Context, f *Feed, since wire.Since) (uint64, 
 		f.mu.RLock()
 		newest := f.ring.last()
 		f.mu.RUnlock()
-		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1}))
+		list, _, err := s.read(ctx, f.query(Query{Time: since.Time, Count: 1, Leader: true}))
 		if err != nil {
 			return 0, err
 		}
@@ -268,7 +268,7 @@ func (s *Set) fromTime(ctx context.Context, f *Feed, since wire.Since) (uint64, 
 		if newest == 0 {
 			return head, nil
 		}
-		// Nothing that new, says a replica: true if the newest event is older, or gone.
+		// Nothing that new, it says: true if the newest event is older, or gone.
 		list, _, err = s.read(ctx, f.query(Query{From: newest, Count: 1}))
 		if err != nil {
 			return 0, err

@@ -171,7 +171,7 @@ func (s *Set) repairOne(p patient) {
 	src := p.src
 	for s.ctx.Err() == nil {
 		src.mu.Lock()
-		life, head, target := src.life, src.head.Load(), src.target
+		life, epoch, head, target := src.life, src.epoch, src.head.Load(), src.target
 		if !src.open || head >= target {
 			src.queued = false
 			src.mu.Unlock()
@@ -187,7 +187,7 @@ func (s *Set) repairOne(p patient) {
 			return err
 		})
 		switch {
-		case err != nil:
+		case err != nil, !r.of(epoch):
 		case r.first > 0:
 			src.skip(life, head, r.first-1)
 			p.attempts = 0

@@ -110,7 +110,7 @@ func (s *source) raise(seq uint64) {
 func (s *source) deliver(m Message) {
 	s.set.Stats.Delivered.Add(1)
 	if !s.whole() {
-		body := s.set.bodies.shared(m)
+		body := s.set.bodies.shared(s.changes, m)
 		for _, f := range s.feeds {
 			f.append(m, body)
 		}
@@ -120,7 +120,7 @@ func (s *source) deliver(m Message) {
 		for _, name := range s.names {
 			if f := s.feeds[name]; f != nil {
 				if body == nil {
-					body = s.set.bodies.encode(m)
+					body = s.set.bodies.encode(s.changes, m)
 				}
 				f.append(m, body)
 			}

@@ -137,7 +137,6 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 		c.changes++
 		c.falls, c.fenced = 0, false
 		c.delivered.Store(mark(c.changes, 0))
-		s.bodies.forget()
 	case !short:
 		c.falls = 0
 	case !c.fenced && time.Since(c.fell) >= time.Second:

@@ -77,15 +77,14 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 
 // reset starts the subscription anew at the oldest position and says why.
 func (sub *subscription) reset(dst net.Buffers, now time.Time) net.Buffers {
-	reason, first := sub.cursor.Why()
-	known, _ := sub.session.server.Feeds.Known()
+	reason, first, epoch := sub.cursor.Why()
 	sub.cursor.Restart(first - 1)
 	sub.reading, sub.caughtUp = true, false
 	recovered := false
 	sub.session.server.Stats.Resets.Add(1)
 	sub.session.position = 0 // What was told belongs to another log, perhaps.
 	return append(dst, wire.Reset(now, wire.Subscribed{
-		Channel: sub.feed.Room(), Epoch: known.Epoch, Seq: sub.seq(first - 1),
+		Channel: sub.feed.Room(), Epoch: epoch, Seq: sub.seq(first - 1),
 		Recovered: &recovered, Reason: reason, FirstSeq: &first,
 	}))
 }

@@ -108,17 +108,20 @@ func (s *Service) Read(ctx context.Context, q feed.Query, each func(feed.Message
 var errTooOld = errors.New("stream: older than asked for")
 
 func (s *Service) readLeader(ctx context.Context, q feed.Query, filter string, each func(feed.Message)) (bool, error) {
-	from := q.From
+	req := directget.LeaderRequest{NextBySubj: filter, Seq: q.From, StartTime: q.Time}
+	if !q.Time.IsZero() {
+		req.Seq = 0
+	}
 	for range min(q.Count, leaderCount) {
-		m, err := s.bus.urgent.Leader(ctx, s.stream, directget.LeaderRequest{NextBySubj: filter, Seq: from})
-		if errors.Is(err, directget.ErrNotFound) {
+		m, err := s.bus.urgent.Leader(ctx, s.stream, req)
+		if errors.Is(err, directget.ErrNotFound) || err == nil && m.Time.Before(q.Time) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
 		each(s.message(m, q.Channel))
-		from = m.Seq + 1
+		req.Seq, req.StartTime = m.Seq+1, time.Time{}
 	}
 	return true, nil
 }

@@ -149,6 +149,8 @@ func TestReadsOfTheLog(t *testing.T) {
 		{"the service", feed.Query{From: 8, Count: 10, Bytes: 1 << 20}, []uint64{8, 9, 10}, false},
 		{"the leader", feed.Query{Channel: b, From: 5, Count: 2, Bytes: 1 << 20, Leader: true}, []uint64{6, 8}, true},
 		{"the leader to the end", feed.Query{Channel: b, From: 9, Count: 9, Bytes: 1 << 20, Leader: true}, []uint64{10}, false},
+		{"the leader from a time", feed.Query{Channel: b, Time: time.Unix(0, 0), Count: 2, Bytes: 1 << 20, Leader: true}, []uint64{2, 4}, true},
+		{"the leader at a time to come", feed.Query{Channel: b, Time: time.Now().Add(time.Hour), Count: 2, Bytes: 1 << 20, Leader: true}, nil, false},
 		{"past the end", feed.Query{Channel: a, From: 10, Count: 10, Bytes: 1 << 20}, nil, false},
 		{"a channel never used", feed.Query{Channel: channel(t, "adapter:c"), From: 1, Count: 10, Bytes: 1 << 20}, nil, false},
 		{"a time before all", feed.Query{Channel: a, Time: time.Unix(0, 0), Count: 2, Bytes: 1 << 20}, []uint64{1, 3}, true},

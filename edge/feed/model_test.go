@@ -288,7 +288,7 @@ func (c *client) read(budget int) (more bool) {
 	case AtHead:
 		c.reached("caught up", c.c.Pos())
 	case Lost:
-		reason, first := c.c.Why()
+		reason, first, _ := c.c.Why()
 		epoch, _ := c.feed.at()
 		c.m.tell("%s: lost at %d of %s: %s, %s begins at %d", c.name, c.pos, c.epoch, reason, epoch, first)
 		c.c.Restart(first - 1)
