@@ -113,6 +113,10 @@ func (m comeback) once(d *deployment, f *figures, clients flock, goals []swarm.G
 	if err := d.rest(m.settle); err != nil {
 		return err
 	}
+	before, err := snapshot(edge)
+	if err != nil {
+		return err
+	}
 	cpu, err := spent(edge, clients.process, d.nats)
 	if err != nil {
 		return err
@@ -142,6 +146,7 @@ func (m comeback) once(d *deployment, f *figures, clients flock, goals []swarm.G
 	}
 	f.add(how+"log reads", at.reads)
 	f.add(how+"clients served by another's read", at.shared)
+	f.add(how+"edge writes / client", (at.flushes-before.flushes)/float64(m.clients))
 	for i, who := range []string{"edge", "clients", "NATS"} {
 		f.add(how+"CPU of "+who+", s", used[i].Seconds())
 	}

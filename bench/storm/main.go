@@ -128,7 +128,20 @@ func parse(name string, args []string, help io.Writer) (mode, error) {
 		fmt.Fprint(help, usageText)
 		return nil, flag.ErrHelp
 	}
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if err != nil {
+		return nil, err
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		number, ok := f.Value.(flag.Getter)
+		if !ok || f.Name == "dials" || f.Name == "thaws" {
+			return
+		}
+		if n, ok := number.Get().(int); ok && n <= 0 {
+			err = fmt.Errorf("storm: -%s must be positive", f.Name)
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	if flags.NArg() > 0 {

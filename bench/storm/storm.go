@@ -161,13 +161,19 @@ func (m storm) once(d *deployment, f *figures, channels int, jitter time.Duratio
 	f.add("log reads", peak.reads-before.reads)
 	f.add(readsEach, (peak.reads-before.reads)/float64(channels))
 	f.add("clients served by another's read", peak.shared-before.shared)
-	f.add("probes: calm p50, µs", micros(calm.P50))
-	f.add("probes: calm p99, µs", micros(calm.P99))
-	f.add("probes: storm p50, µs", micros(stormy.P50))
-	f.add("probes: storm p99, µs", micros(stormy.P99))
-	f.add("probes: storm max, µs", micros(stormy.Max))
-	f.add("probes: events in the storm", float64(stormy.Count))
-	f.add(probeRatio, float64(stormy.P99)/float64(max(calm.P99, 1)))
+	for _, part := range []struct {
+		when string
+		swarm.Report
+	}{{"calm", calm}, {"storm", stormy}} {
+		f.add("probes: "+part.when+" p50, µs", micros(part.Latency.P50))
+		f.add("probes: "+part.when+" p99, µs", micros(part.Latency.P99))
+		f.add("probes: "+part.when+" max, µs", micros(part.Latency.Max))
+		f.add("probes: "+part.when+" p99 without an edge, from NATS itself, µs", micros(part.Control.P99))
+	}
+	f.add("probes: events in the storm", float64(stormy.Latency.Count))
+	f.add(probeRatio, float64(stormy.Latency.P99)/float64(max(calm.Latency.P99, 1)))
+	f.add("the same ratio without an edge", float64(stormy.Control.P99)/float64(max(calm.Control.P99, 1)))
+	f.add("edge writes / client (probes included)", (peak.flushes-before.flushes)/float64(m.clients))
 	for i, name := range []string{"edge", "clients", "NATS", "probes"} {
 		f.add("CPU of "+name+", s", used[i].Seconds())
 	}
@@ -181,35 +187,34 @@ func (m storm) once(d *deployment, f *figures, channels int, jitter time.Duratio
 }
 
 // probe starts the probes and returns their latency in calm.
-func (m storm) probe(d *deployment, probes flock, edge *process) (swarm.Latency, error) {
+func (m storm) probe(d *deployment, probes flock, edge *process) (swarm.Report, error) {
 	if _, err := probes.all(
 		swarm.Order{Do: swarm.Go, Address: edge.address, Subscribe: true}, wait(swarm.Caught), swarm.Order{Do: swarm.Save},
-		swarm.Order{Do: swarm.Publish, Rate: m.probeRate, Size: probeSize},
+		swarm.Order{Do: swarm.Publish, Rate: m.probeRate, Size: probeSize, Control: true},
 	); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
 	if err := d.rest(m.settle); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
 	if _, err := probes.do(swarm.Order{Do: swarm.Window, From: swarm.Now()}); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
 	if err := d.rest(m.calm); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
 	return m.window(d, probes, swarm.Now())
 }
 
 // window is the latency of what was sent until then, once that has arrived.
-func (m storm) window(d *deployment, probes flock, until int64) (swarm.Latency, error) {
+func (m storm) window(d *deployment, probes flock, until int64) (swarm.Report, error) {
 	if _, err := probes.do(swarm.Order{Do: swarm.Window, To: until}); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
 	if err := d.rest(m.settle); err != nil {
-		return swarm.Latency{}, err
+		return swarm.Report{}, err
 	}
-	r, err := probes.do(swarm.Order{Do: swarm.Status})
-	return r.Latency, err
+	return probes.do(swarm.Order{Do: swarm.Status})
 }
 
 // verify compares what everybody got with what was published.
@@ -232,6 +237,8 @@ type shot struct {
 	usage
 	memory
 	reads, shared float64
+	// flushes counts writes to connections.
+	flushes float64
 }
 
 // snapshot reads the state of an edge, and starts a new peak of its heap.
@@ -244,5 +251,6 @@ func snapshot(edge *process) (s shot, err error) {
 	}
 	m, err := scrape(edge.address)
 	s.reads, s.shared = m.of("indranet_log_reads_total"), m.of("indranet_log_reads_shared_total")
+	s.flushes = m["websocket_flushes_total"]
 	return s, err
 }

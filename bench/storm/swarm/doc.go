@@ -14,6 +14,7 @@
 //	swarm.go      the loop that runs them all
 //	order.go      what a swarm can be told, and what it answers
 //	feeder.go     publishing at a rate or in bulk, and what must arrive
+//	control.go    the same events as NATS delivers them, without an edge
 //	histogram.go  latencies
 //	clock.go      a clock that processes share
 package swarm

@@ -10,7 +10,7 @@ type Config struct {
 	Service  string
 	Channels []string
 	Clients  int
-	// ReceiveBuffer is SO_RCVBUF, in bytes; 0 leaves it to the kernel.
+	// ReceiveBuffer is SO_RCVBUF until Thaw, in bytes; 0 leaves it to the kernel.
 	ReceiveBuffer int
 	// Dials bounds the handshakes in flight; 0 for no bound.
 	Dials int
@@ -41,7 +41,8 @@ const (
 	Thaw   = "thaw"
 	// Wait waits until all clients are Gone, Open, Caught or Complete.
 	Wait = "wait"
-	// Window starts measuring anew: events sent in [From, To).
+	// Window with To 0 starts measuring anew, of events sent since From; else it says
+	// where the window ends.
 	Window = "window"
 	// Publish begins to publish, Halt ends it and answers with what was published.
 	Publish = "publish"
@@ -78,11 +79,13 @@ type Order struct {
 	// Wait.
 	For     string
 	Timeout time.Duration
-	// Window: on Now's clock; 0 as To is no end.
+	// Window: on Now's clock.
 	From, To int64
 	// Publish: to all channels in turn, Rate events a second of about Size bytes.
-	Rate float64
-	Size int
+	// Control: the live copies are measured as well, as they come from NATS itself.
+	Rate    float64
+	Size    int
+	Control bool
 }
 
 // Goal is what must have arrived of a channel: how many events, the last one's
@@ -116,7 +119,9 @@ type Report struct {
 	// Faults counts, by name, what must not happen. Closes counts close frames by
 	// code, Refused subscribes that were refused for now, and asked again, by code.
 	Faults, Closes, Refused map[string]int
-	Latency                 Latency
+	// Latency is from the publish call to the receipt, Control the same of the copies
+	// that came from NATS itself.
+	Latency, Control Latency
 	// Goals is the answer to Halt.
 	Goals []Goal
 	// Error says why the order was not carried out.

@@ -26,9 +26,10 @@ type Swarm struct {
 	done        chan struct{}
 
 	// Owned by the caller of Do.
-	feeder *Feeder
-	stop   chan struct{}
-	fed    chan error
+	feeder  *Feeder
+	control *control // nil without.
+	stop    chan struct{}
+	fed     chan error
 
 	// Owned by Run.
 	clients   []client
@@ -68,6 +69,9 @@ const bellMark = -1
 
 // New returns a swarm; Run must be called.
 func New(cfg Config) (*Swarm, error) {
+	if len(cfg.Channels) == 0 {
+		return nil, errors.New("swarm: no channels")
+	}
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("swarm: epoll: %w", err)
@@ -99,6 +103,10 @@ func (s *Swarm) Do(ctx context.Context, order Order) Report {
 		err = s.publish(ctx, order)
 	case Halt:
 		goals, err = s.halt(ctx)
+	case Window:
+		if s.control != nil {
+			s.control.window(order.From, order.To)
+		}
 	}
 	if err != nil {
 		return Report{Error: err.Error()}
@@ -113,6 +121,9 @@ func (s *Swarm) Do(ctx context.Context, order Order) Report {
 	select {
 	case r := <-c.answer:
 		r.Goals = goals
+		if s.control != nil {
+			r.Control = s.control.latency()
+		}
 		return r
 	case <-s.done:
 		return Report{Error: "swarm: it has ended"}
@@ -126,6 +137,11 @@ func (s *Swarm) ring() {
 func (s *Swarm) publish(ctx context.Context, order Order) (err error) {
 	if s.feeder == nil {
 		if s.feeder, err = NewFeeder(s.cfg.NATS, s.cfg.Channels); err != nil {
+			return err
+		}
+	}
+	if order.Control && s.control == nil {
+		if s.control, err = newControl(s.cfg.NATS, s.cfg.Channels); err != nil {
 			return err
 		}
 	}
@@ -188,6 +204,9 @@ func (s *Swarm) close() {
 	_ = unix.Close(s.epoll)
 	if s.feeder != nil {
 		s.feeder.Close()
+	}
+	if s.control != nil {
+		s.control.close()
 	}
 }
 
@@ -286,9 +305,8 @@ func (s *Swarm) obey(c call) {
 	case Freeze, Thaw:
 		s.freeze(o.Do == Freeze)
 	case Window:
-		s.measuring, s.from, s.to = true, o.From, o.To
-		if o.To == 0 {
-			s.times = histogram{}
+		if s.measuring, s.to = true, o.To; o.To == 0 {
+			s.from, s.times = o.From, histogram{}
 		}
 	case Wait:
 		s.waiting, s.deadline = &c, now+int64(o.Timeout)
@@ -319,6 +337,9 @@ func (s *Swarm) setPlan(o Order) error {
 	return nil
 }
 
+// thawedBuffer is SO_RCVBUF of a client that reads again: that of an ordinary one.
+const thawedBuffer = 128 << 10
+
 func (s *Swarm) freeze(frozen bool) {
 	for i := range s.clients {
 		c := &s.clients[i]
@@ -330,6 +351,10 @@ func (s *Swarm) freeze(frozen bool) {
 			events = 0
 		}
 		c.frozen = frozen
+		if !frozen && s.cfg.ReceiveBuffer > 0 {
+			// A small buffer was to keep what is frozen out of the kernel.
+			_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, thawedBuffer)
+		}
 		if err := s.watch(unix.EPOLL_CTL_MOD, i, events); err != nil {
 			s.fault(fmt.Sprintf("epoll: %v", err))
 		}
