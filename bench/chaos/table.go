@@ -39,13 +39,17 @@ func (r *result) print(out io.Writer) {
 	row("crashes", r.crashes())
 	var connects uint64
 	var returned time.Duration
+	var slowest string
 	refused, closed := map[string]int{}, map[string]int{}
 	for _, c := range r.clients {
 		connects += c.Stats.Connects.Load()
 		c.Stats.Refused.Into(refused)
 		c.Stats.Closed.Into(closed)
 		if t := c.Temper(); t == client.Steady || t == client.Restless || t == client.Late {
-			returned = max(returned, time.Duration(c.Stats.Longest.Load()))
+			if took := time.Duration(c.Stats.Longest.Load()); took > returned {
+				returned = took
+				slowest = fmt.Sprintf(" (%s, until %s)", c.Name(), time.Duration(c.Stats.LongestEnd.Load()).Round(time.Millisecond))
+			}
 		}
 	}
 	row("connects", connects)
@@ -69,7 +73,7 @@ func (r *result) print(out io.Writer) {
 	}
 	row("live messages lost, repeated by links", fmt.Sprintf("%d, %d", dropped, repeated))
 	row("longest outage of publishing", r.book.outage().Round(time.Millisecond))
-	row("slowest recovery of a client", returned.Round(time.Millisecond))
+	row("slowest recovery of a client", returned.Round(time.Millisecond).String()+slowest)
 	row("all at the markers after", r.settled.Round(time.Millisecond))
 	if r.notReady != nil {
 		row("not ready at the end", r.notReady)

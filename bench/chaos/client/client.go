@@ -78,6 +78,8 @@ type Goal struct {
 type Stats struct {
 	Connects, Events atomic.Uint64
 	Longest          atomic.Int64
+	// LongestEnd is when that ended, since the start of the run, in nanoseconds.
+	LongestEnd atomic.Int64
 	// Missing is the number of subscriptions that wait for their last event.
 	Missing atomic.Int64
 	// Refused counts errors by code, Closed ends of connections by what ended them,
@@ -123,6 +125,9 @@ func New(cfg Config) *Client {
 
 // Service is where the client subscribes.
 func (c *Client) Service() string { return c.cfg.Service }
+
+// Name names the client for people.
+func (c *Client) Name() string { return c.cfg.Name }
 
 // Temper is how the client behaves.
 func (c *Client) Temper() Temper { return c.cfg.Temper }

@@ -162,6 +162,7 @@ func (c *Client) recovered() {
 	if !c.away.IsZero() {
 		if took := time.Since(c.away); int64(took) > c.Stats.Longest.Load() {
 			c.Stats.Longest.Store(int64(took))
+			c.Stats.LongestEnd.Store(int64(c.now()))
 		}
 		c.away = time.Time{}
 	}
