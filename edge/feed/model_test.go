@@ -255,8 +255,7 @@ func (c *client) enter() {
 		m.fail("%s: since %+v became %+v", c.name, since, start)
 	case wanted > 0 && start.Epoch == before.Epoch && start.Pos >= wanted:
 		w.mu.Lock()
-		// What is going just now may have gone where the answer came from.
-		if w.state.Epoch == start.Epoch && w.state.First <= wanted && !(w.trims && wanted < before.First+10) {
+		if w.state.Epoch == start.Epoch && w.state.First <= wanted {
 			m.fail("%s: since %+v became %d, but %d is wanted", c.name, since, start.Pos, wanted)
 		}
 		w.mu.Unlock()

@@ -175,11 +175,11 @@ func (s *Session) attach(ctx context.Context, selection wire.Selection) attachme
 	return attachment{answer, sub}
 }
 
-// unavailable logs why the log could not be reached and says to the client only
+// unavailable notes why the log could not be reached and says to the client only
 // that.
 func (s *Session) unavailable(what string, err error) *wire.Error {
 	if !errors.Is(err, context.Canceled) {
-		s.server.logger.Warn("a request found the log unavailable", "connection", s.conn.ID(), "request", what, "error", err)
+		s.server.logger.Debug("a request found the log unavailable", "connection", s.conn.ID(), "request", what, "error", err)
 	}
 	return wire.Errorf(wire.Unavailable, "the log cannot be reached now; nothing was done, try again")
 }
