@@ -69,9 +69,10 @@ func (d *deployment) ensure() error {
 		return fmt.Errorf("storm: %w", err)
 	}
 	defer nc.Close()
-	_, err = publisher.EnsureStreams(d.ctx, nc, publisher.StreamConfig{MaxBytes: 16 << 30}, service)
+	// Edges want the streams of all services. The one that is used may not lose its front.
+	_, err = publisher.EnsureStreams(d.ctx, nc, publisher.StreamConfig{MaxBytes: 64 << 20}, schema.Services()...)
 	if err == nil {
-		_, err = publisher.EnsureStreams(d.ctx, nc, publisher.StreamConfig{MaxBytes: 64 << 20}, schema.Services()...)
+		_, err = publisher.EnsureStreams(d.ctx, nc, publisher.StreamConfig{MaxBytes: 16 << 30}, service)
 	}
 	return err
 }
