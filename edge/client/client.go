@@ -27,7 +27,7 @@ import (
 
 const (
 	silence                   = 50 * time.Second // an edge sends a ping every 20 s
-	backoffFirst, backoffMost = 200 * time.Millisecond, 10 * time.Second
+	backoffFirst, backoffMost = time.Second, 10 * time.Second
 )
 
 // ErrRefused says that the edge refused for good. The error has the edge's words.
@@ -235,10 +235,11 @@ func refused(err error) bool {
 		errors.As(err, &refusal) && !slices.Contains(passingErrors, refusal.Code)
 }
 
-// pauseAfter is the pause before the next attempt: longer with each, or what a
-// draining edge asks for; varied, so that many clients do not come back at once.
+// pauseAfter is the pause before the next attempt: any time up to a bound that grows
+// with each, so that many clients do not come back at once; or what a draining edge
+// asks for, which tells each another time.
 func pauseAfter(err error, attempt int) time.Duration {
-	pause := min(backoffFirst<<min(attempt, 10), backoffMost)
+	pause := rand.N(min(backoffFirst<<min(attempt, 10), backoffMost))
 	var closed wsutil.ClosedError
 	var ms int64
 	if errors.As(err, &closed) {
@@ -246,5 +247,5 @@ func pauseAfter(err error, attempt int) time.Duration {
 			pause = time.Duration(min(ms, 60_000)) * time.Millisecond
 		}
 	}
-	return pause + rand.N(pause/2+1)
+	return pause
 }

@@ -113,7 +113,7 @@ func (c *Cursor) Next(dst net.Buffers, budget int) (_ net.Buffers, count int, pl
 		if budget <= 0 {
 			return dst, count, Ready
 		}
-		dst = c.hand(dst, frame, f.target.View)
+		dst = c.hand(dst, frame, f.target.View || f.ring.loose && frame.Seq == f.ring.frames[0].Seq)
 		budget -= frame.Size()
 		count++
 	}

@@ -46,7 +46,7 @@ func (p Page) part(after uint64, bytes int) Page {
 func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (page Page, known bool, err error) {
 	after := want.after
 	f.mu.RLock()
-	generation, base, last := f.generation, f.ring.base, f.ring.baseLast
+	generation, base, last, loose := f.generation, f.ring.base, f.ring.baseLast, f.ring.loose
 	page.generation, page.epoch = want.generation, f.epoch
 	f.mu.RUnlock()
 	if base <= after || generation != want.generation {
@@ -69,7 +69,10 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	if r.hole {
 		return page, false, nil
 	}
-	through, err := s.reaches(ctx, f, r, base, last, leader)
+	if loose {
+		last = base
+	}
+	through, err := s.reaches(ctx, f, r, base, last, leader || loose)
 	if err != nil {
 		return page, false, err
 	}
@@ -89,9 +92,9 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	default:
 		page.Through = through
 	}
-	if page.Through >= f.ring.base && (r.exact || f.target.View) {
+	if page.Through >= f.ring.base {
 		upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
-		f.ring.backfill(page.Frames[:upTo], after, r.before)
+		f.ring.backfill(page.Frames[:upTo], after, r.before, r.exact || f.target.View)
 	}
 	return page, true, nil
 }

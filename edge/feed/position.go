@@ -295,7 +295,7 @@ const firstWindow = 8
 func (s *Set) lastN(ctx context.Context, f *Feed, n int, st State) (uint64, error) {
 	f.mu.RLock()
 	have, base := len(f.ring.frames), f.ring.base
-	if have > n || have == n && n > 0 && base+1 >= st.First && f.ring.baseLast > 0 {
+	if have > n || have == n && n > 0 && base+1 >= st.First && f.ring.baseLast > 0 && !f.ring.loose {
 		pos := f.ring.baseLast
 		if have > n {
 			pos = f.ring.frames[have-n-1].Seq

@@ -26,13 +26,23 @@ func frameOf(seq, prev uint64) wire.Frame {
 	return wire.NewWholeFrame("r", seq, prev, "e", "i", time.Time{}, []byte("{}"))
 }
 
+// lastUpTo is the newest of the positions at or below seq, 0 for none.
+func lastUpTo(all []uint64, seq uint64) (last uint64) {
+	for _, one := range all {
+		if one <= seq {
+			last = one
+		}
+	}
+	return last
+}
+
 // FuzzRing: whatever is appended, backfilled and evicted, the ring holds every
 // event in (base, newest] and stays within its bounds.
 func FuzzRing(f *testing.F) {
 	f.Add([]byte{1, 2, 200, 3, 4, 250, 5})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		const maxFrames = 8
-		r := ring{maxFrames: maxFrames, maxBytes: 10 * frameOf(1, 0).Size()}
+		r := ring{room: "r", maxFrames: maxFrames, maxBytes: 10 * frameOf(1, 0).Size()}
 		var all []uint64 // Every event there ever was.
 		next := uint64(100)
 		for i := range uint64(20) { // What was before the feed opened.
@@ -52,10 +62,18 @@ func FuzzRing(f *testing.F) {
 					if seq <= from {
 						before = seq
 					} else if seq <= r.base {
-						page = append(page, frameOf(seq, 0))
+						page = append(page, frameOf(seq, before))
+						before = seq
 					}
 				}
-				r.backfill(page, from, before)
+				known := op%2 == 0
+				if before = lastUpTo(all, from); !known {
+					before = 0
+					if len(page) > 0 {
+						page[0] = page[0].WithPrev("r", from)
+					}
+				}
+				r.backfill(page, from, before, known)
 			}
 			var want []uint64
 			var last uint64
@@ -68,11 +86,14 @@ func FuzzRing(f *testing.F) {
 			}
 			var got []uint64
 			bytes := 0
-			for _, f := range r.after(r.base) {
+			for i, f := range r.after(r.base) {
 				got = append(got, f.Seq)
 				bytes += f.Size()
+				if prev := lastUpTo(all, f.Seq-1); f.Prev != prev && (i > 0 || !r.loose || f.Prev < prev) {
+					t.Fatalf("%d says that %d is before it, not %d", f.Seq, f.Prev, prev)
+				}
 			}
-			if !slices.Equal(got, want) || r.baseLast != last || bytes != r.bytes || len(got) > maxFrames {
+			if !slices.Equal(got, want) || !r.loose && r.baseLast != last || bytes != r.bytes || len(got) > maxFrames {
 				t.Fatalf("base %d (last %d, want %d): %v, want %v; %d bytes, counted %d", r.base, r.baseLast, last, got, want, bytes, r.bytes)
 			}
 		}

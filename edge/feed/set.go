@@ -127,7 +127,7 @@ func (s *Set) acquire(target catalogue.Target) (*Feed, error) {
 		return f, nil
 	}
 	f := &Feed{set: s, target: target, room: room, users: 1, sinks: map[Sink]int{}}
-	f.ring.maxFrames, f.ring.maxBytes = s.cfg.RingFrames, s.cfg.RingBytes
+	f.ring.room, f.ring.maxFrames, f.ring.maxBytes = f.room, s.cfg.RingFrames, s.cfg.RingBytes
 	f.passing.maxEntries, f.passing.maxBytes = s.cfg.PassingEntries, s.cfg.RingBytes
 	channel := target.Channel
 	if target.View {

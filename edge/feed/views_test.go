@@ -36,3 +36,33 @@ func TestTenThousandSubscribersOfViewsCostOneSource(t *testing.T) {
 		}
 	})
 }
+
+func TestClientsThatReturnOneByOneReadTheLogOnceWhereverTheyStood(t *testing.T) {
+	for name, pos := range map[string]uint64{"at an event": 11, "at a position in between": 12} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory()
+				s := newSet(t, log)
+				var want []uint64
+				for range 20 {
+					seq := log.act("a")
+					log.act("b")
+					if seq > pos {
+						want = append(want, seq)
+					}
+				}
+				for range 100 {
+					r, start := open(t, s, "adapter:a", after(pos))
+					if start.Reason != "" {
+						t.Fatal(start.Reason)
+					}
+					r.want(pos, want...)
+				}
+				// A page, and the leader's word on where it begins.
+				if log.reads > 2 {
+					t.Errorf("the log was read %d times", log.reads)
+				}
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package request
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // awake counts the wake-ups of a connection that does nothing.
-type awake struct{ n int }
+type awake struct{ n atomic.Int64 }
 
-func (a *awake) Wake()                   { a.n++ }
+func (a *awake) Wake()                   { a.n.Add(1) }
 func (a *awake) Resume()                 {}
 func (a *awake) Close(conn.Code, string) {}
 func (a *awake) RemoteAddr() net.Addr    { return &net.TCPAddr{} }
@@ -66,8 +67,8 @@ func TestNewsThatCameTogetherWakeOnce(t *testing.T) {
 		shard.tell()
 	}
 	for _, c := range conns {
-		if c.n != 1 {
-			t.Errorf("woken %d times before anything was taken", c.n)
+		if c.n.Load() != 1 {
+			t.Errorf("woken %d times before anything was taken", c.n.Load())
 		}
 	}
 }
