@@ -27,10 +27,33 @@ func (p *Publisher) settled(ctx context.Context, b *batch, a answer) (done bool,
 		p.unlock()
 		b.settle(seq, epoch, true)
 		return true, nil
+	}
+	trimmed, asked := p.trimmed(ctx, b, seq)
+	switch {
+	case asked != nil:
+		b.unknown = true
+		return false, asked
+	case trimmed:
+		b.unknown = true
+		return true, b.fail(ErrUnknownOutcome, ErrTrimmed)
 	case a.verdict == mismatch && err == nil:
 		return true, b.conflict(a.actual)
 	}
 	return true, b.fail(ErrIDTaken, nil)
+}
+
+// trimmed reports whether the log has dropped b, or may have, if it was not found or, at
+// seq, not in full.
+func (p *Publisher) trimmed(ctx context.Context, b *batch, seq uint64) (bool, error) {
+	info, err := p.read.Info(ctx, b.log.stream)
+	if err != nil {
+		return false, err
+	}
+	if seq > 0 {
+		return info.FirstSeq > seq, nil
+	}
+	// What was dropped within the window may have been b.
+	return info.FirstSeq > 1 && (info.Messages == 0 || time.Since(info.FirstTime) < DedupWindow), nil
 }
 
 // findBatch returns the sequence of b's first event, 0 if the stream does not have it

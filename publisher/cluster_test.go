@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/publisher/natstest"
 	"github.com/bodhisattva/indranet/schema"
@@ -203,6 +206,41 @@ func TestRetriedBatchIsFound(t *testing.T) {
 				t.Errorf("stored %v", list)
 			}
 		})
+	}
+}
+
+func TestABatchThatTheLogHasDroppedIsNotCalledAnothers(t *testing.T) {
+	_, nc, p := start(t)
+	events := []schema.Event{workflow("a"), workflow("b"), workflow("a")}
+	id := publisher.WithID("outbox-8")
+	if _, err := p.PublishBatch(t.Context(), events, id); err != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []int64{2, 1} { // A part of it has gone, then all.
+		publish(t, p, workflow("c"))
+		limitMessages(t, nc, schema.Mahavishnu, keep)
+		_, err := p.PublishBatch(t.Context(), events, id)
+		if !errors.Is(err, publisher.ErrUnknownOutcome) || !errors.Is(err, publisher.ErrTrimmed) || errors.Is(err, publisher.ErrIDTaken) {
+			t.Errorf("the log keeps %d messages: %v", keep, err)
+		}
+	}
+}
+
+// limitMessages makes a stream keep no more than the newest n messages.
+func limitMessages(t *testing.T, nc *nats.Conn, service schema.Service, n int64) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), service.Stream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgs = n
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -41,6 +41,11 @@ var (
 	// of the first attempt this stores it once whatever happened before, later it is
 	// refused with this error again. Then look into the channel for the id.
 	ErrUnknownOutcome = errors.New("publisher: unknown whether the event is stored")
+	// ErrTrimmed comes with ErrUnknownOutcome where asking again is of no use: the server
+	// knows the id, and the log has dropped what would tell whose it is. Within the
+	// dedup window that happens only to a stream that keeps very little. The event was
+	// stored, unless its id was not unique.
+	ErrTrimmed = errors.New("publisher: the log no longer holds what would tell")
 	// ErrClosed says that the publisher, or its connection, was closed before the
 	// event was sent. Nothing was stored.
 	ErrClosed = errors.New("publisher: closed")

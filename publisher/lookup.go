@@ -61,7 +61,9 @@ func (p *Publisher) looked(e *pending, q lookup) {
 	switch {
 	case errors.Is(q.err, ErrIDTaken):
 		p.finish(e, e.fail(ErrIDTaken, nil))
-	case q.err != nil || q.unclear:
+	case q.unclear:
+		p.finish(e, e.failed(ErrUnknownOutcome, ErrTrimmed))
+	case q.err != nil:
 		p.finish(e, e.failed(ErrUnknownOutcome, q.err))
 	case q.found > 0:
 		p.stored(e, q.found, true)

@@ -125,6 +125,10 @@ func (a *author) publish(ctx context.Context, n int) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if errors.Is(err, publisher.ErrTrimmed) {
+			a.book.retry("the log has dropped it")
+			return nil // It is stored, or was: the log may hold it, but nobody was told.
+		}
 		if !errors.Is(err, publisher.ErrUnknownOutcome) && !errors.Is(err, publisher.ErrUnavailable) {
 			return fmt.Errorf("chaos: publish %s: %w", id, err)
 		}

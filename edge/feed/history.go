@@ -176,29 +176,28 @@ func (s *Set) lastOf(ctx context.Context, f *Feed, upTo uint64) (uint64, error) 
 	}
 }
 
-// tryLastOf asks once. known is false where the replicas that answered lag.
+// tryLastOf asks once. known is false where the replica that answered lags, or has
+// dropped its front before the leader did: the leader must know no other event up to
+// upTo, and where it knows none at all behind it, a replica must have looked as far,
+// since a deposed leader may know too little.
 func (s *Set) tryLastOf(ctx context.Context, f *Feed, upTo uint64) (last uint64, known bool, err error) {
-	channels := []schema.Channel{f.target.Channel}
-	tails, checked, err := s.log.Tails(ctx, channels, 0, 0)
+	channel := f.target.Channel
+	tails, _, err := s.log.Tails(ctx, []schema.Channel{channel}, 0, upTo)
 	if err != nil {
 		return 0, false, unavailable(err)
 	}
-	if checked == 0 {
+	last = tails[channel]
+	next, err := s.nextOf(ctx, channel, last)
+	if err != nil || next > 0 {
+		return last, next > upTo, err
+	}
+	tails, checked, err := s.log.Tails(ctx, []schema.Channel{channel}, 0, 0)
+	if err != nil {
+		return 0, false, unavailable(err)
+	}
+	if checked == 0 { // It holds nothing: right if nothing is kept at all.
 		st, err := s.askState(ctx)
-		return 0, st.First > st.Last, err
+		return last, st.First > st.Last, err
 	}
-	if last = tails[f.target.Channel]; last <= upTo {
-		return last, checked >= upTo, nil
-	}
-	// There are later ones. The answer to a question with a bound is right if what
-	// follows it lies behind the bound.
-	if tails, _, err = s.log.Tails(ctx, channels, 0, upTo); err != nil {
-		return 0, false, unavailable(err)
-	}
-	last = tails[f.target.Channel]
-	list, _, err := s.read(ctx, f.query(Query{From: last + 1, Count: 1}))
-	if err != nil {
-		return 0, false, err
-	}
-	return last, len(list) > 0 && list[0].Seq > upTo, nil
+	return last, checked >= upTo && tails[channel] <= last, nil
 }
