@@ -112,9 +112,9 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		if place == feed.Lost {
-			reason, first, _ := r.cursor.Why()
-			r.handler.Lost(reason, first-1)
-			r.cursor.Restart(first - 1)
+			start := r.cursor.Why()
+			r.handler.Lost(start.Reason, start.Pos)
+			r.cursor.Restart(start)
 		}
 		if want, ok := r.cursor.Wants(); ok {
 			r.feed.Fetch(want, func(page feed.Page) {

@@ -23,9 +23,10 @@ type Config struct {
 	// ScanLimit bounds how far back a view reads, in events of its service.
 	// Default 100,000.
 	ScanLimit int
-	// PassingEntries bounds the transient events a feed remembers, beside RingBytes.
-	// Default 1024.
-	PassingEntries int
+	// PassingEntries and PassingBytes bound the transient events that a feed remembers,
+	// all of which a connection may be given at once. Default 1024 events, 64 KiB; a
+	// single larger event is passed on all the same.
+	PassingEntries, PassingBytes int
 	// PresentFor is how long a user's last transient event is shown to
 	// newcomers. Default 60 s.
 	PresentFor time.Duration
@@ -53,6 +54,7 @@ func (c Config) withDefaults() Config {
 	def(&c.PageBytes, 256<<10)
 	def(&c.ScanLimit, 100_000)
 	def(&c.PassingEntries, 1024)
+	def(&c.PassingBytes, 64<<10)
 	def(&c.Reads, 2)
 	span(&c.Linger, 30*time.Second)
 	span(&c.TailCheck, 3*time.Second)

@@ -233,15 +233,18 @@ func (c *Cursor) Holds() int {
 // called while others use it.
 func (c *Cursor) Close() { c.closed.Store(true) }
 
-// Why says why the cursor is Lost, and where the log begins, in which epoch.
-func (c *Cursor) Why() (reason wire.Reason, first uint64, epoch string) {
-	return c.lost.Reason, c.lost.First, c.lost.epoch
+// Why says why the cursor is Lost, and where it can go on: at the oldest position, or
+// as far back as a view reads.
+func (c *Cursor) Why() Start {
+	return c.feed.bound(Start{
+		Pos: c.lost.First - 1, Epoch: c.lost.epoch, First: c.lost.First, Reason: c.lost.Reason, generation: c.lost.generation,
+	})
 }
 
-// Restart moves a Lost cursor to pos, which must not be below what Why told. Where the
-// epoch has changed since, it is Lost again.
-func (c *Cursor) Restart(pos uint64) {
-	c.pos, c.last, c.generation = pos, pos, c.lost.generation
+// Restart moves a Lost cursor to where Why said. Where the epoch has changed since, it
+// is Lost again.
+func (c *Cursor) Restart(start Start) {
+	c.pos, c.last, c.generation = start.Pos, start.Pos, start.generation
 	c.frames, c.through, c.next, c.asked, c.lost = nil, 0, nil, false, Page{}
 	c.inHand, c.wanted = 0, 0
 }

@@ -95,6 +95,8 @@ func (s *Set) tryPage(ctx context.Context, f *Feed, want Want, leader bool) (pag
 	if page.Through >= f.ring.base {
 		upTo := sort.Search(len(page.Frames), func(i int) bool { return page.Frames[i].Seq > f.ring.base })
 		f.ring.backfill(page.Frames[:upTo], after, r.before, r.exact || f.target.View)
+		// A cursor that found itself Behind just now wants no page any more.
+		f.notify()
 	}
 	return page, true, nil
 }
@@ -153,11 +155,14 @@ func (r *reading) of(epoch string) bool { return r.epoch == "" || r.epoch == epo
 // begins, or if the leader knows the same next one. What each is given counts only
 // where first and hole are not set.
 func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Message)) (r reading, err error) {
+	if !s.Serving() {
+		return r, ErrUnavailable
+	}
 	q.From, q.Count = max(after, 1), s.cfg.PageFrames+1
 	n, contiguous := uint64(0), true
 	next, behind := uint64(0), uint64(0) // The first message, and the one behind a hole.
 	r.before, r.end = after, after
-	r.more, err = s.log.Read(ctx, q, func(m Message) {
+	take := func(m Message) {
 		n++
 		if m.Seq == after {
 			r.exact = true
@@ -171,7 +176,14 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 		}
 		r.end = m.Seq
 		each(m)
-	})
+	}
+	r.more, err = s.log.Read(ctx, q, take)
+	if err == nil && r.more && r.exact && r.end == after {
+		// The event at the position is as large as what was asked for. What follows may
+		// come from another replica, which has to prove that it lacks nothing.
+		r.exact, q.From = false, after+1
+		r.more, err = s.log.Read(ctx, q, take)
+	}
 	if err != nil {
 		return r, unavailable(err)
 	}

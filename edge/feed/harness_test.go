@@ -264,9 +264,9 @@ func (r *reader) drain() {
 			return
 		case Behind, Ready:
 		case Lost:
-			reason, first, _ := r.c.Why()
-			r.note = append(r.note, string(reason))
-			r.c.Restart(first - 1)
+			start := r.c.Why()
+			r.note = append(r.note, string(start.Reason))
+			r.c.Restart(start)
 		}
 		if want, ok := r.c.Wants(); ok {
 			r.pages++

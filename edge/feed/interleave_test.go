@@ -310,7 +310,7 @@ func TestASkipDuringAReadIsTold(t *testing.T) {
 			h.act("a")
 		}
 		// The cursor has 1..3; the ring begins behind 8.
-		r.c.Restart(3)
+		r.c.Restart(Start{Pos: 3})
 		want, ok := r.c.Wants()
 		if !ok {
 			t.Fatal("no page wanted")

@@ -191,12 +191,12 @@ func TestTwoEpochChangesBetweenNextAndRestart(t *testing.T) {
 		if _, _, place := r.c.Next(nil, 1000); place != Lost {
 			t.Fatalf("place %v", place)
 		}
-		_, first, _ := r.c.Why()
+		start := r.c.Why()
 		log.set(func(l *memory) { l.epoch, l.stored, l.first = "e3", nil, 1 })
 		want := []uint64{log.act("a"), log.act("a")}
 		_, _ = s.askState(t.Context())
 		later(100 * time.Millisecond)
-		r.c.Restart(first - 1)
+		r.c.Restart(start)
 		later(10 * time.Second)
 		r.drain()
 		want = append(want, log.act("a"))
@@ -241,8 +241,8 @@ func TestAPageOfTheOldEpochIsNotGivenToACursorOfTheNew(t *testing.T) {
 		if _, _, place := r.c.Next(nil, 1000); place != Lost {
 			t.Fatalf("place %v", place)
 		}
-		_, first, _ := r.c.Why()
-		r.c.Restart(first - 1)
+		start := r.c.Why()
+		r.c.Restart(start)
 		again, ok := r.c.Wants()
 		if !ok {
 			t.Fatal("no page wanted")

@@ -287,10 +287,11 @@ func (c *client) read(budget int) (more bool) {
 	case AtHead:
 		c.reached("caught up", c.c.Pos())
 	case Lost:
-		reason, first, _ := c.c.Why()
+		start := c.c.Why()
+		reason, first := start.Reason, start.First
 		epoch, _ := c.feed.at()
 		c.m.tell("%s: lost at %d of %s: %s, %s begins at %d", c.name, c.pos, c.epoch, reason, epoch, first)
-		c.c.Restart(first - 1)
+		c.c.Restart(start)
 		c.refused(reason, c.pos, c.epoch, epoch, first)
 		c.pos, c.epoch, c.mixed = first-1, epoch, false
 		c.resets++

@@ -20,6 +20,7 @@ type reads struct {
 	lines   map[*Feed]*line
 	order   []*line // All lines; whose turn is next comes first.
 	workers int
+	closed  bool
 }
 
 // line is the cursors that wait for pages of one feed.
@@ -40,6 +41,8 @@ type line struct {
 type fetch struct {
 	Want
 	done func(Page)
+	// attempts counts the reads for it that brought nothing certain.
+	attempts int
 }
 
 // add puts a cursor into the line of its feed. The caller holds mu.
@@ -50,20 +53,28 @@ func (r *reads) add(f *Feed, w fetch) {
 		r.lines[f] = l
 		r.order = append(r.order, l)
 	}
+	if len(l.waiting) == cap(l.waiting) { // Before it grows.
+		l.forget()
+	}
 	l.waiting = append(l.waiting, w)
+}
+
+// forget drops the cursors that have gone. The caller holds reads.mu.
+func (l *line) forget() {
+	l.waiting = slices.DeleteFunc(l.waiting, func(w fetch) bool { return w.cursor != nil && w.cursor.closed.Load() })
 }
 
 // next picks what is read now: for the cursor that comes first in the line whose turn
 // it is, as much as the largest that the others want. Where all lines rest, wait
 // is how long; it is 0 where nothing is left to do. Cursors that have gone are
 // forgotten.
-func (r *reads) next(now time.Time) (l *line, want Want, wait time.Duration) {
+func (r *reads) next(now time.Time) (l *line, want fetch, wait time.Duration) {
 	for i := 0; i < len(r.order); i++ {
 		one := r.order[i]
 		if one.reading {
 			continue
 		}
-		one.waiting = slices.DeleteFunc(one.waiting, func(w fetch) bool { return w.cursor != nil && w.cursor.closed.Load() })
+		one.forget()
 		if len(one.waiting) == 0 {
 			delete(r.lines, one.feed)
 			r.order = slices.Delete(r.order, i, i+1)
@@ -76,7 +87,7 @@ func (r *reads) next(now time.Time) (l *line, want Want, wait time.Duration) {
 			}
 			continue
 		}
-		want = one.waiting[0].Want
+		want = one.waiting[0]
 		for _, w := range one.waiting[1:] {
 			want.bytes = max(want.bytes, w.bytes)
 		}
@@ -85,7 +96,7 @@ func (r *reads) next(now time.Time) (l *line, want Want, wait time.Duration) {
 		r.order = append(slices.Delete(r.order, i, i+1), one)
 		return one, want, 0
 	}
-	return nil, Want{}, wait
+	return nil, fetch{}, wait
 }
 
 // Fetch reads what a cursor wants, and calls done from another goroutine.
@@ -93,13 +104,15 @@ func (r *reads) next(now time.Time) (l *line, want Want, wait time.Duration) {
 // reaches them. done is not called any more once the cursor or the set is closed.
 func (f *Feed) Fetch(want Want, done func(Page)) {
 	s := f.set
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.reads.mu.Lock()
 	defer s.reads.mu.Unlock()
-	s.reads.add(f, fetch{want, done})
-	if s.reads.workers < cap(s.reads.slots) && s.goWork(s.fetchAll) {
+	if s.reads.closed {
+		return
+	}
+	s.reads.add(f, fetch{Want: want, done: done})
+	if s.reads.workers < cap(s.reads.slots) {
 		s.reads.workers++
+		s.wg.Go(s.fetchAll)
 	}
 	select {
 	case s.reads.kick <- struct{}{}:
@@ -141,17 +154,17 @@ func (s *Set) fetchAll() {
 }
 
 // readFor makes one read for a line and gives back its slot.
-func (s *Set) readFor(l *line, want Want) {
+func (s *Set) readFor(l *line, want fetch) {
 	start := time.Now()
 	var page Page
 	known := false
 	err := s.call(func(ctx context.Context) (err error) {
-		page, known, err = s.tryPage(ctx, l.feed, want, l.attempts >= leaderAfter)
+		page, known, err = s.tryPage(ctx, l.feed, want.Want, want.attempts >= leaderAfter)
 		return err
 	})
 	<-s.reads.slots
 	if err == nil && known {
-		s.serve(l, want, page)
+		s.serve(l, want.Want, page)
 		return
 	}
 	if err == nil {
@@ -163,6 +176,15 @@ func (s *Set) readFor(l *line, want Want) {
 	l.rest = time.Now().Add(max(backoff(l.attempts), time.Since(start)))
 	l.attempts++
 	l.reading = false
+	// Other positions of the feed may be readable.
+	i := slices.IndexFunc(l.waiting, func(w fetch) bool { return w.cursor == want.cursor && w.serial == want.serial })
+	if i >= 0 {
+		last := l.waiting[i]
+		if err == nil {
+			last.attempts++ // Else it is not the replica's fault: no need for the leader.
+		}
+		l.waiting = append(slices.Delete(l.waiting, i, i+1), last)
+	}
 }
 
 // serve hands the page to every waiting cursor of the feed that it reaches.

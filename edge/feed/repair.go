@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,8 +194,11 @@ func (s *Set) repairOne(p patient) {
 			p.attempts = 0
 			continue
 		case len(list) > 0 && !r.hole:
-			src.repaired(life, head, list)
-			p.attempts = 0
+			if src.repaired(life, head, list) {
+				p.attempts, p.rest = 0, time.Time{}
+				s.repair.add(p) // Others first: a busy source may never be done.
+				return
+			}
 			continue
 		case q.Leader, planted == plantStale:
 			// The leader has nothing there: what announced the target was no
@@ -217,16 +221,30 @@ func (s *Set) repairOne(p patient) {
 // leaderAfter is how many stale answers make a read go to the leader.
 const leaderAfter = 5
 
-// repaired gives the source what the log held after head.
-func (s *source) repaired(life, head uint64, list []Message) {
+// repaired gives the source what the log held after head, and what came too early for it.
+// It reports whether still more is missing.
+func (s *source) repaired(life, head uint64, list []Message) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.open || s.life != life || s.head.Load() != head {
-		return // Started anew meanwhile.
+		return false // Started anew meanwhile.
 	}
 	for _, m := range list {
 		s.deliver(m)
 	}
+	s.early = slices.DeleteFunc(s.early, func(m Message) bool {
+		switch track(s.head.Load(), m.Seq, m.Prev) {
+		case stepAppend:
+			s.deliver(m)
+		case stepRepair:
+			return false
+		}
+		return true
+	})
+	if more = s.target > s.head.Load(); !more {
+		s.early, s.earlyBytes = nil, 0
+	}
+	return more
 }
 
 // skip moves the source over what the log lost between head and to. Cursors that

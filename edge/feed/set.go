@@ -69,6 +69,9 @@ func (s *Set) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+	s.reads.mu.Lock()
+	s.reads.closed = true
+	s.reads.mu.Unlock()
 	s.cancel()
 	s.wg.Wait()
 	s.mu.Lock()
@@ -128,7 +131,7 @@ func (s *Set) acquire(target catalogue.Target) (*Feed, error) {
 	}
 	f := &Feed{set: s, target: target, room: room, users: 1, sinks: map[Sink]int{}}
 	f.ring.room, f.ring.maxFrames, f.ring.maxBytes = f.room, s.cfg.RingFrames, s.cfg.RingBytes
-	f.passing.maxEntries, f.passing.maxBytes = s.cfg.PassingEntries, s.cfg.RingBytes
+	f.passing.maxEntries, f.passing.maxBytes = s.cfg.PassingEntries, s.cfg.PassingBytes
 	channel := target.Channel
 	if target.View {
 		channel = schema.Channel{}

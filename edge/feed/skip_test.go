@@ -20,7 +20,7 @@ func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
 			h.act("a")
 			h.act("b")
 		}
-		r.c.Restart(5)
+		r.c.Restart(Start{Pos: 5})
 		want, ok := r.c.Wants()
 		if !ok {
 			t.Fatal("no page wanted")

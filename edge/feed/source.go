@@ -52,6 +52,10 @@ type source struct {
 	queued bool
 	feeds  map[string]*Feed
 	names  []string
+	// early are the newest live messages that came while something before them was
+	// missing: a busy source would have to read them, and then those that come meanwhile.
+	early      []Message
+	earlyBytes int
 }
 
 // whole reports whether the source reads a whole service.
@@ -73,9 +77,12 @@ func (s *source) receive(m Message) {
 		s.deliver(m)
 	case next == stepDrop:
 		s.set.Stats.Dropped.Add(1)
-	case !s.open || next == stepRepair || s.doubtful():
+	case !s.open || next == stepRepair || s.doubtful() || !s.set.Serving():
 		if s.open && !s.queued {
 			s.set.Stats.ChainRepairs.Add(1)
+		}
+		if s.open && !s.doubtful() {
+			s.keep(m)
 		}
 		s.raise(m.Seq)
 	default:
@@ -92,6 +99,20 @@ func (s *source) doubtful() bool {
 	s.doubt = time.Time{}
 	return false
 }
+
+// keep remembers a live message that came too early. The caller holds s.mu.
+func (s *source) keep(m Message) {
+	if s.earlyBytes += len(m.Data); len(s.early) >= maxEarly || s.earlyBytes > maxEarlyBytes {
+		s.early, s.earlyBytes = nil, len(m.Data) // The log has them.
+	}
+	s.early = append(s.early, m)
+}
+
+// Bounds of the live messages that a source keeps during a repair.
+const (
+	maxEarly      = 1000
+	maxEarlyBytes = 1 << 20
+)
 
 // doubtFor is how long a live message may be on its way.
 const doubtFor = 10 * time.Second
@@ -231,6 +252,6 @@ func (s *source) start(head, last uint64, epoch string, changes int) {
 func (s *source) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.target = false, 0
+	s.open, s.target, s.early, s.earlyBytes = false, 0, nil, 0
 	s.life++
 }

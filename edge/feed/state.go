@@ -31,9 +31,10 @@ type stateCache struct {
 	// falls counts how often in a row, at least a second apart, the leader's last
 	// position was below one that had been delivered; fenced is true once that is
 	// beyond doubt.
-	falls  int
-	fell   time.Time
-	fenced bool
+	falls int
+	fell  time.Time
+	// fenced is written under mu and read without.
+	fenced atomic.Bool
 }
 
 // fallsToFence is how often the leader must say that the log is shorter than what
@@ -135,19 +136,21 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 	switch {
 	case changed:
 		c.changes++
-		c.falls, c.fenced = 0, false
+		c.falls = 0
+		c.fenced.Store(false)
 		c.delivered.Store(mark(c.changes, 0))
 	case !short:
 		c.falls = 0
-	case !c.fenced && time.Since(c.fell) >= time.Second:
+	case !c.fenced.Load() && time.Since(c.fell) >= time.Second:
 		c.falls++
 		c.fell = time.Now()
-		if c.fenced = c.falls >= fallsToFence; c.fenced {
+		if c.falls >= fallsToFence {
+			c.fenced.Store(true)
 			s.logger.Error("stream is shorter than what was delivered; it is not served until it gets a new epoch",
 				"service", s.service, "epoch", st.Epoch, "last_seq", st.Last, "delivered_seq", delivered)
 		}
 	}
-	fenced := c.fenced
+	fenced := c.fenced.Load()
 	if !short {
 		c.known, c.loaded, c.asked = st, true, time.Now()
 	}
@@ -171,8 +174,4 @@ func (s *Set) observe(st State, changes int, delivered uint64) error {
 var errShort = fmt.Errorf("%w: the log is shorter than what was delivered", ErrUnavailable)
 
 // Serving reports whether the log may be believed.
-func (s *Set) Serving() bool {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	return !s.state.fenced
-}
+func (s *Set) Serving() bool { return !s.state.fenced.Load() }

@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -219,7 +220,7 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 // holds s.mu.
 func (s *Session) fetch(sub *subscription) {
 	s.weigh(sub)
-	if !sub.hungry && !sub.closed && sub.cursor.Reads() {
+	if !sub.hungry && sub.attached && !sub.closed && sub.cursor.Reads() {
 		sub.hungry = true
 		s.hungry = append(s.hungry, sub)
 	}
@@ -256,6 +257,10 @@ func (s *Session) fetchNext() {
 // holds s.mu.
 func (s *Session) end(sub *subscription) {
 	sub.closed = true
+	if sub.hungry {
+		sub.hungry = false
+		s.hungry = slices.DeleteFunc(s.hungry, func(one *subscription) bool { return one == sub })
+	}
 	s.weigh(sub)
 	s.fetchNext()
 }

@@ -77,15 +77,15 @@ func (sub *subscription) fill(dst net.Buffers, budget int, now time.Time) (_ net
 
 // reset starts the subscription anew at the oldest position and says why.
 func (sub *subscription) reset(dst net.Buffers, now time.Time) net.Buffers {
-	reason, first, epoch := sub.cursor.Why()
-	sub.cursor.Restart(first - 1)
+	start := sub.cursor.Why()
+	sub.cursor.Restart(start)
 	sub.reading, sub.caughtUp = true, false
 	recovered := false
 	sub.session.server.Stats.Resets.Add(1)
 	sub.session.position = 0 // What was told belongs to another log, perhaps.
 	return append(dst, wire.Reset(now, wire.Subscribed{
-		Channel: sub.feed.Room(), Epoch: epoch, Seq: sub.seq(first - 1),
-		Recovered: &recovered, Reason: reason, FirstSeq: &first,
+		Channel: sub.feed.Room(), Epoch: start.Epoch, Seq: sub.seq(start.Pos),
+		Recovered: &recovered, Reason: start.Reason, FirstSeq: &start.First,
 	}))
 }
 
