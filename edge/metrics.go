@@ -17,6 +17,7 @@ func (e *Edge) register() {
 		e.metrics.NewGauge("websocket_connections_current"+label, func() float64 { return float64(server.Connections()) })
 		e.metrics.NewGauge("indranet_subscriptions_current"+label, func() float64 { return float64(server.Stats.Subscriptions.Load()) })
 		e.metrics.NewGauge("indranet_replay_bytes_current"+label, func() float64 { return float64(server.Stats.PageBytes.Load()) })
+		e.metrics.NewGauge("indranet_stream_serving"+label, func() float64 { return one(server.Feeds.Serving()) })
 		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
 		count("indranet_requests_total"+label, server.Stats.Requests.Load)
 		count("indranet_requests_refused_total"+label, server.Stats.Refused.Load)
@@ -48,10 +49,13 @@ func (e *Edge) register() {
 	count("indranet_nats_forged_total", e.bus.Stats.Forged.Load)
 	count("indranet_nats_slow_consumer_total", e.bus.Stats.Slow.Load)
 	count("indranet_nats_reconnects_total", e.bus.Stats.Reconnects.Load)
-	e.metrics.NewGauge("indranet_nats_connected", func() float64 {
-		if e.bus.Connected() {
-			return 1
-		}
-		return 0
-	})
+	e.metrics.NewGauge("indranet_nats_connected", func() float64 { return one(e.bus.Connected()) })
+}
+
+// one is how a metric says yes.
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
