@@ -33,6 +33,8 @@ type Config struct {
 	// Reads bounds the history reads of the service that are in flight, repairs apart.
 	// Default 2.
 	Reads int
+	// scanFrom is the constant; tests scan from fewer.
+	scanFrom int
 	// ReadTimeout bounds one request to the log. Default 5 s.
 	ReadTimeout time.Duration
 }
@@ -56,6 +58,7 @@ func (c Config) withDefaults() Config {
 	def(&c.PassingEntries, 1024)
 	def(&c.PassingBytes, 64<<10)
 	def(&c.Reads, 2)
+	def(&c.scanFrom, scanFrom)
 	span(&c.Linger, 30*time.Second)
 	span(&c.TailCheck, 3*time.Second)
 	span(&c.PresentFor, time.Minute)
@@ -74,7 +77,7 @@ type Stats struct {
 	// Reads counts requests to the log for history, ReadEvents what they brought,
 	// and Shared the cursors that were served by a read that another one caused.
 	Reads, ReadEvents, Shared atomic.Uint64
-	// Scans counts the reads of a whole service that mended many channels at once.
+	// Scans counts the reads of a whole service that mended or served many channels.
 	Scans atomic.Uint64
 	// Stale counts reads that a lagging replica answered and that were repeated.
 	Stale atomic.Uint64

@@ -444,7 +444,7 @@ func TestTheModel(t *testing.T) {
 			m := &model{t: t, seed: seed, world: newWorld(seed)}
 			for range 2 {
 				p := &path{world: m.world, watches: map[*pathWatch]bool{}}
-				cfg := Config{RingFrames: 1 + m.world.rand.IntN(20), PageFrames: 1 + m.world.rand.IntN(20), PageBytes: 200 + m.world.rand.IntN(4000)}
+				cfg := Config{RingFrames: 1 + m.world.rand.IntN(20), PageFrames: 1 + m.world.rand.IntN(20), PageBytes: 200 + m.world.rand.IntN(4000), scanFrom: 2 + m.world.rand.IntN(2)*100}
 				s := New(schema.Dhruva, catalogue.Default(), m.world, p, cfg, slog.New(slog.DiscardHandler))
 				defer s.Close()
 				m.sets, m.paths = append(m.sets, s), append(m.paths, p)

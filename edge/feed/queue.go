@@ -21,6 +21,8 @@ type reads struct {
 	order   []*line // All lines; whose turn is next comes first.
 	workers int
 	closed  bool
+	// scanAfter is when a scan may be tried again.
+	scanAfter time.Time
 }
 
 // line is the cursors that wait for pages of one feed.
@@ -123,6 +125,14 @@ func (f *Feed) Fetch(want Want, done func(Page)) {
 func (s *Set) fetchAll() {
 	for {
 		s.reads.mu.Lock()
+		if list := s.reads.gather(time.Now(), s.cfg.scanFrom); list != nil {
+			s.reads.mu.Unlock()
+			s.scanPages(list)
+			if s.ctx.Err() != nil {
+				return
+			}
+			continue
+		}
 		l, want, wait := s.reads.next(time.Now())
 		if l == nil && wait == 0 {
 			// What still waits is for feeds that another worker reads for.

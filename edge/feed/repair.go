@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/bodhisattva/indranet/schema"
 )
 
 // repairs is the queue of sources that miss something. One worker reads the log
@@ -46,8 +44,8 @@ func (r *repairs) add(p patient) {
 }
 
 // take takes what is repaired next: the first that does not rest, or all such if they
-// are many. Where all rest, wait is how long; it is 0 where none is left.
-func (r *repairs) take(now time.Time) (batch []patient, wait time.Duration) {
+// are at least so many. Where all rest, wait is how long; it is 0 where none is left.
+func (r *repairs) take(now time.Time, many int) (batch []patient, wait time.Duration) {
 	r.gate.Lock()
 	defer r.gate.Unlock()
 	r.mu.Lock()
@@ -63,7 +61,7 @@ func (r *repairs) take(now time.Time) (batch []patient, wait time.Duration) {
 	if ready == 0 {
 		return nil, wait
 	}
-	if ready < scanFrom {
+	if ready < many {
 		ready = 1
 	}
 	left := r.waiting[:0]
@@ -81,7 +79,7 @@ func (r *repairs) take(now time.Time) (batch []patient, wait time.Duration) {
 
 func (s *Set) repairAll() {
 	for {
-		batch, wait := s.repair.take(time.Now())
+		batch, wait := s.repair.take(time.Now(), s.cfg.scanFrom)
 		if len(batch) == 0 {
 			if wait == 0 {
 				wait = time.Hour
@@ -99,70 +97,11 @@ func (s *Set) repairAll() {
 			continue
 		}
 		if len(batch) > 1 {
-			s.scan(batch)
+			s.scanRepairs(batch)
 		}
 		for _, p := range batch {
 			s.repairOne(p)
 		}
-	}
-}
-
-// scanFrom is how many channels must miss something for one read of the whole
-// service to be cheaper than a read of each: a message of a scan costs about 100
-// times what a message costs that a read of one channel passes over.
-const scanFrom = 100
-
-// scan reads the whole service from where the first of the sources stands, and gives
-// each what it misses. What it leaves undone, for whatever reason, is done one by one.
-func (s *Set) scan(batch []patient) {
-	type place struct {
-		src        *source
-		life, head uint64
-		list       []Message
-	}
-	places := make(map[schema.Channel]*place, len(batch))
-	after, to := ^uint64(0), uint64(0)
-	for _, waiting := range batch {
-		src := waiting.src
-		src.mu.Lock()
-		p := &place{src: src, life: src.life, head: src.head.Load()}
-		if src.open && src.target > p.head {
-			places[src.key.channel] = p // The zero Channel for the views.
-			after, to = min(after, p.head), max(to, src.target)
-		}
-		src.mu.Unlock()
-	}
-	s.Stats.Scans.Add(1)
-	var touched []*place
-	give := func(p *place, m Message) {
-		if p == nil || m.Seq <= p.head {
-			return
-		}
-		if len(p.list) == 0 {
-			touched = append(touched, p)
-		}
-		p.list = append(p.list, m)
-	}
-	for after < to {
-		var r reading
-		err := s.call(func(ctx context.Context) (err error) {
-			touched = touched[:0]
-			r, err = s.readAfter(ctx, Query{Bytes: s.cfg.PageBytes, Urgent: true}, after, func(m Message) {
-				give(places[m.Channel], m)
-				if whole := places[schema.Channel{}]; !m.Channel.IsZero() {
-					give(whole, m)
-				}
-			})
-			return err
-		})
-		if err != nil || r.first > 0 || r.hole || r.end == after {
-			return
-		}
-		for _, p := range touched {
-			p.src.repaired(p.life, p.head, p.list)
-			p.head, p.list = p.list[len(p.list)-1].Seq, nil
-		}
-		after = r.end
 	}
 }
 

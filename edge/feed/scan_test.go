@@ -64,3 +64,66 @@ func TestWhatAScanCannotMendIsMendedOneByOne(t *testing.T) {
 		}
 	})
 }
+
+func TestReadersOfManyChannelsAreServedByOneScan(t *testing.T) {
+	for _, at := range []string{"at an event", "in between"} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 600
+				log := newMemory()
+				s := newSet(t, log, func(c *Config) { c.PageFrames = 200 })
+				for i := range 4 * n {
+					log.act(fmt.Sprint(i % n))
+				}
+				type answer struct {
+					r    *reader
+					want Want
+					page Page
+				}
+				pages := make(chan answer, 2*n)
+				var readers []*reader
+				var from []uint64
+				for i := range 2 * n { // Two on each channel, one of them further back.
+					pos := uint64(i%n + 1)
+					if i >= n {
+						pos += n
+					}
+					if at == "in between" {
+						pos += 5
+					}
+					r, start := open(t, s, fmt.Sprint("adapter:", i%n), after(pos))
+					if start.Reason != "" {
+						t.Fatal(start.Reason)
+					}
+					readers, from = append(readers, r), append(from, pos)
+				}
+				log.set(func(l *memory) { l.reads = 0 })
+				asked := 0
+				for _, r := range readers {
+					if want, ok := r.c.Wants(); ok { // Else the ring has been filled meanwhile.
+						r.feed.Fetch(want, func(p Page) { pages <- answer{r, want, p} })
+						asked++
+					}
+				}
+				for range asked {
+					a := <-pages
+					a.r.c.Take(a.want, a.page)
+				}
+				reads := log.reads
+				for i, r := range readers {
+					var want []uint64
+					for k := range uint64(4) {
+						if seq := uint64(i%n+1) + k*n; seq > from[i] {
+							want = append(want, seq)
+						}
+					}
+					r.want(from[i], want...)
+				}
+				// Who asked before there were many, or was left, was served alone.
+				if reads > n/2 {
+					t.Errorf("the log was read %d times for %d channels", reads, n)
+				}
+			})
+		})
+	}
+}

@@ -12,6 +12,12 @@
 // exists only while there are any. Reading further requests stops while
 // maxPending wait, so a client cannot make the edge hold more.
 //
+// # Pages
+//
+// A subscription that is behind the ring of its feed reads the log in pages. All pages
+// of a connection, those that are on their way included, are bounded by Limits.PageBytes:
+// where there is no room, a subscription waits for its turn.
+//
 // # Order
 //
 // The answer to a subscribe is queued in the same step that makes its cursors
