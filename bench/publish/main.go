@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command publish measures what publishing a typed event costs, against publishing
 // the same bytes with nats.go alone: µs of CPU an event, of the client and of client
 // and server together. The two ways take turns in one run, on one connection, with the
