@@ -59,7 +59,7 @@ func (r *result) print(out io.Writer) {
 	row("named refusals, false", counted(r.report.Untrue))
 	row("events of a new stream before its reset", r.report.Early)
 	row("answers to history requests", r.report.Answers)
-	row("transient events, delivered", fmt.Sprintf("%d, %d", r.book.passed.Load(), r.report.Passed))
+	row("transient events, delivered, late", fmt.Sprintf("%d, %d, %d", r.book.passed.Load(), r.report.Passed, r.report.Back))
 	row("repairs by chain", r.fleet.sum(repairs, `found_by="chain"`))
 	row("repairs by tail check", r.fleet.sum(repairs, `found_by="tail_check"`))
 	row("duplicates dropped by edges", r.fleet.sum("indranet_feed_duplicates_total", ""))

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/wire"
@@ -50,17 +51,20 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if err != nil {
 		return History{}, err
 	}
-	if h.FirstSeq > pos+1 && since.Kind == wire.SinceSeq && h.Reason == "" {
-		h.Reason = wire.PositionExpired
-	}
-	if since.Kind == wire.SinceLast && pos+1 > h.FirstSeq {
-		h.More = true
-	}
 	if st, err = s.askState(ctx); err != nil {
 		return History{}, err
 	}
 	if st.Epoch != h.Epoch {
 		return History{}, fmt.Errorf("%w: the epoch changed meanwhile", ErrUnavailable)
+	}
+	// What went while it was looked for may lack in the answer, or not.
+	h.FirstSeq = max(h.FirstSeq, st.First)
+	h.Frames = slices.DeleteFunc(h.Frames, func(f wire.Frame) bool { return f.Seq < h.FirstSeq })
+	if h.FirstSeq > pos+1 && since.Kind == wire.SinceSeq && h.Reason == "" {
+		h.Reason = wire.PositionExpired
+	}
+	if since.Kind == wire.SinceLast && pos+1 > h.FirstSeq {
+		h.More = true
 	}
 	return h, nil
 }

@@ -267,7 +267,7 @@ func cursorUnderAStart(t *testing.T) bool {
 	last.feed.mu.RLock() // The start waits for this one: a connection is being served from it.
 	done := make(chan struct{})
 	go func() {
-		src.start(0, 0, "e2", 1)
+		src.start(0, 0, true, "e2", 1)
 		close(done)
 	}()
 	var early *reader

@@ -111,7 +111,9 @@ var errLagging = fmt.Errorf("%w: the replica that answered lags", ErrUnavailable
 
 // startSource opens one source and plans its first check.
 func (s *Set) startSource(src *source, head, last uint64, st State) {
-	src.start(head, last, st.Epoch, s.state.changesOf(st.Epoch))
+	// Where something has been trimmed, a replica may have dropped the last event before
+	// the leader did.
+	src.start(head, last, last > 0 || st.First <= 1, st.Epoch, s.state.changesOf(st.Epoch))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src.checks, src.due = 0, time.Now().Add(250*time.Millisecond)

@@ -48,7 +48,7 @@ func FuzzRing(f *testing.F) {
 		for i := range uint64(20) { // What was before the feed opened.
 			all = append(all, 1+i*5)
 		}
-		r.reset(99, all[len(all)-1])
+		r.reset(99, all[len(all)-1], true)
 		for _, op := range script {
 			if op < 200 {
 				next += uint64(op%5) + 1

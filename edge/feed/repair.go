@@ -196,7 +196,7 @@ func (s *source) skip(life, head, to uint64) {
 	}
 	for _, f := range s.feeds {
 		f.mu.Lock()
-		f.ring.reset(to, 0)
+		f.ring.reset(to, 0, false)
 		f.notify()
 		f.mu.Unlock()
 	}

@@ -17,7 +17,8 @@ type ring struct {
 	base uint64
 	// baseLast is the position of the feed's last event at or before base, 0 for
 	// none; it proves where a page that ends at base must end. Where loose is true, it
-	// is not known, and the first frame names base as the position before it.
+	// is not known, baseLast is base, and the first frame names that as the position
+	// before it.
 	baseLast uint64
 	loose    bool
 	frames   []wire.Frame
@@ -67,9 +68,12 @@ func (r *ring) backfill(frames []wire.Frame, from, fromLast uint64, known bool) 
 		if len(frames) > 0 {
 			r.baseLast = frames[len(frames)-1].Seq
 		}
-		first := r.frames[0].WithPrev(r.room, r.baseLast)
-		r.bytes += first.Size() - r.frames[0].Size()
-		r.frames[0], r.loose = first, false
+		if len(r.frames) > 0 {
+			first := r.frames[0].WithPrev(r.room, r.baseLast)
+			r.bytes += first.Size() - r.frames[0].Size()
+			r.frames[0] = first
+		}
+		r.loose = false
 	}
 	space, bytes, n := r.maxFrames-len(r.frames), r.maxBytes-r.bytes, 0
 	for n < len(frames) && n < space && frames[len(frames)-1-n].Size() <= bytes {
@@ -87,15 +91,22 @@ func (r *ring) backfill(frames []wire.Frame, from, fromLast uint64, known bool) 
 	if !known && n == 0 {
 		fromLast, known = r.baseLast, !r.loose // Nothing lies between.
 	}
+	if !known {
+		fromLast = from
+	}
 	joined := make([]wire.Frame, 0, max(n+len(r.frames), 16))
 	joined = append(append(joined, kept...), r.frames...)
 	r.frames, r.base, r.baseLast, r.loose = joined, from, fromLast, !known
 	r.bytes = r.maxBytes - bytes
 }
 
-// reset forgets everything: the feed's past ends at base.
-func (r *ring) reset(base, baseLast uint64) {
-	r.frames, r.bytes, r.base, r.baseLast, r.loose = nil, 0, base, baseLast, false
+// reset forgets everything: the feed's past ends at base, with an event at baseLast if
+// that is known.
+func (r *ring) reset(base, baseLast uint64, known bool) {
+	if !known {
+		baseLast = base
+	}
+	r.frames, r.bytes, r.base, r.baseLast, r.loose = nil, 0, base, baseLast, !known
 }
 
 // after returns the frames with a position above pos, which must be at least

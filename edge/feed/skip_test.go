@@ -60,3 +60,35 @@ func TestASkipAfterTheProofOfAReadIsTold(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoIsAheadOfASkipKeepsTheChain: a page of the log has brought a reader further than
+// the live path got, and then the front goes, up to where it stands.
+func TestWhoIsAheadOfASkipKeepsTheChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		s := newSet(t, log, func(c *Config) { c.RingFrames = 2 })
+		open(t, s, "adapter:a", wire.Since{})
+		for range 12 {
+			log.act("a")
+		}
+		r, _ := open(t, s, "adapter:a", after(3))
+		log.set(func(l *memory) { l.lossy = true })
+		for range 8 {
+			log.act("a")
+		}
+		r.drain()
+		if len(r.got) == 0 || r.got[len(r.got)-1] != 20 {
+			t.Fatalf("got %v", r.got)
+		}
+		log.trim(20)
+		log.set(func(l *memory) { l.lossy = false })
+		s.Suspect()
+		later(time.Second)
+		log.act("a")
+		later(time.Second)
+		r.drain()
+		if len(r.note) > 0 || r.got[len(r.got)-1] != 21 || r.prevs[len(r.prevs)-1] != 20 {
+			t.Errorf("told %v, got %v, the last says that %d is before it", r.note, r.got, r.prevs[len(r.prevs)-1])
+		}
+	})
+}

@@ -197,7 +197,7 @@ func (s *source) join(f *Feed) {
 	if s.open && !s.key.transient {
 		head := s.head.Load()
 		f.mu.Lock()
-		f.ring.reset(head, head)
+		f.ring.reset(head, head, true)
 		f.epoch = s.epoch
 		f.mu.Unlock()
 	}
@@ -213,8 +213,8 @@ func (s *source) leave(f *Feed) (empty bool) {
 }
 
 // start makes the source serve from position head of an epoch on; last is the position of
-// the last event at or before head, where that is known (0 otherwise).
-func (s *source) start(head, last uint64, epoch string, changes int) {
+// the last event at or before head, 0 for none, where that is known.
+func (s *source) start(head, last uint64, known bool, epoch string, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The head comes first: a cursor that finds its feed under the new epoch must
@@ -226,9 +226,9 @@ func (s *source) start(head, last uint64, epoch string, changes int) {
 		}
 		f.mu.Lock()
 		if s.whole() {
-			last = head
+			last, known = head, true
 		}
-		f.ring.reset(head, last)
+		f.ring.reset(head, last, known)
 		if f.epoch != "" && f.epoch != epoch {
 			f.generation++
 		}

@@ -179,6 +179,9 @@ func (c *Client) Get(ctx context.Context, stream string, req Request, each func(
 	if err != nil {
 		return End{}, err
 	}
+	if ctx.Err() != nil {
+		return End{}, fmt.Errorf("directget: %w", context.Cause(ctx))
+	}
 	body, err := json.Marshal(w)
 	if err != nil {
 		return End{}, fmt.Errorf("directget: encode the request: %w", err)

@@ -36,7 +36,9 @@
 //   - Between the change of a life and the reset that tells of it, an edge that does not
 //     know yet may deliver events of the new life: from the first of them on nothing is
 //     checked until the reset, which must come.
-//   - Of one user's transient events none comes after a newer one, on one connection.
+//   - Transient events of a user that come after a newer one, on one connection, are
+//     counted: their publisher may have gone on over another NATS node while older
+//     ones were on their way from the first.
 //
 // # What is checked of every answer to a history request
 //

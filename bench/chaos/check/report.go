@@ -63,8 +63,9 @@ type Report struct {
 	// others. Early counts the events of a life that came before its reset.
 	Refusals, Untrue map[string]int
 	Early            int
-	// Passed counts transient events, Answers those to history requests.
-	Passed, Answers int
+	// Passed counts transient events, of which Back came after a newer one, Answers those
+	// to history requests.
+	Passed, Back, Answers int
 	// Count counts the violations. Findings are the first of each kind.
 	Count    map[Violation]int
 	Findings []Finding
