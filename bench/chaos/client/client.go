@@ -358,7 +358,7 @@ func (c *Client) nextID() string {
 func (c *Client) take(text []byte) error {
 	var f frame
 	if err := json.Unmarshal(text, &f); err != nil {
-		return fmt.Errorf("%w: not JSON", errProtocol)
+		return fmt.Errorf("%w: not JSON, %d bytes: %w: %.400q", errProtocol, len(text), err, text)
 	}
 	return c.handle(&f)
 }
