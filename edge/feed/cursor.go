@@ -38,6 +38,8 @@ type Cursor struct {
 	// last is the position the client knows: of the last event handed out, or
 	// where the subscription began.
 	last uint64
+	// handed is true once last is an event that was handed out.
+	handed bool
 	// generation is the feed's when the cursor was set.
 	generation uint64
 
@@ -157,11 +159,12 @@ func (c *Cursor) ofPage(dst net.Buffers, budget int) (net.Buffers, int, int) {
 // knowing the event before it (the first of a page, and of a view's feed): its prev
 // may lie above what this client knows and is set right here. The others keep the
 // chain of the log, so that a client would see a hole if ever there were one.
+// A prev of 0 says that all earlier ones are gone: of the log, but this client has them.
 func (c *Cursor) hand(dst net.Buffers, frame wire.Frame, loose bool) net.Buffers {
-	if loose && frame.Prev > c.last {
+	if loose && frame.Prev > c.last || c.handed && frame.Prev == 0 {
 		frame = frame.WithPrev(c.feed.room, c.last)
 	}
-	c.pos, c.last = frame.Seq, frame.Seq
+	c.pos, c.last, c.handed = frame.Seq, frame.Seq, true
 	if frame.Body == nil {
 		return append(dst, frame.Head)
 	}
@@ -244,7 +247,7 @@ func (c *Cursor) Why() Start {
 // Restart moves a Lost cursor to where Why said. Where the epoch has changed since, it
 // is Lost again.
 func (c *Cursor) Restart(start Start) {
-	c.pos, c.last, c.generation = start.Pos, start.Pos, start.generation
+	c.pos, c.last, c.handed, c.generation = start.Pos, start.Pos, false, start.generation
 	c.frames, c.through, c.next, c.asked, c.lost = nil, 0, nil, false, Page{}
 	c.inHand, c.wanted = 0, 0
 }
