@@ -92,3 +92,28 @@ func TestWhoIsAheadOfASkipKeepsTheChain(t *testing.T) {
 		}
 	})
 }
+
+// TestAPageThatBeginsWhereTheLogDoesKeepsTheChain: the event before it has gone from the
+// log, but this reader has it.
+func TestAPageThatBeginsWhereTheLogDoesKeepsTheChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		s := newSet(t, log, func(c *Config) { c.RingFrames = 1 })
+		r, _ := open(t, s, "adapter:a", wire.Since{})
+		log.act("a")
+		r.drain()
+		for range 4 {
+			log.act("b")
+		}
+		later(time.Minute) // A comparison moves the head.
+		r.drain()
+		for range 3 {
+			log.act("a")
+		}
+		log.trim(5)
+		r.drain()
+		if len(r.note) > 0 || len(r.got) != 4 || r.prevs[1] != 1 {
+			t.Errorf("told %v, got %v with prev %v", r.note, r.got, r.prevs)
+		}
+	})
+}
