@@ -4,7 +4,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
@@ -28,11 +30,29 @@ func read(ctx context.Context, conn *websocket.Conn, frames chan<- []byte) error
 	}
 }
 
+// stream is a connection whose end is always an error: the WebSocket library takes an
+// io.EOF that comes where one of its reads begins for the end of the message, and
+// gives out half a frame as a whole one.
+type stream struct{ net.Conn }
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// dial opens a connection to an edge.
 func dial(ctx context.Context, url string) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-		return link.Dial(ctx, addr, receiveBuffer)
+		nc, err := link.Dial(ctx, addr, receiveBuffer)
+		if err != nil {
+			return nil, err
+		}
+		return &stream{nc}, nil
 	}}
 	conn, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if response != nil && response.Body != nil {
