@@ -148,7 +148,8 @@ func (l *link) refuse(err error) {
 	l.close(&ending{reason: why, code: why.Code, await: true, fill: true, deaf: true})
 }
 
-// peerClosed answers the peer's close frame, or takes it as the answer to ours.
+// peerClosed answers the peer's close frame, or takes it as the answer to ours. What
+// the handler has to say to the messages before it goes ahead.
 func (l *link) peerClosed(ev event) {
 	why := Reason{Code: ev.code, Text: string(ev.payload), ByPeer: true}
 	l.mu.Lock()
@@ -159,5 +160,5 @@ func (l *link) peerClosed(ev event) {
 		l.end(false, Reason{})
 		return
 	}
-	l.close(&ending{reason: why, code: ev.code})
+	l.close(&ending{reason: why, code: ev.code, fill: true})
 }

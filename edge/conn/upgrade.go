@@ -27,22 +27,24 @@ const upgradeTimeout = 10 * time.Second
 // http handler.
 //
 // A bad request is answered with 400, 405 or 426, always with
-// Sec-WebSocket-Version; the error then matches ErrHandshake. Whether the client
+// Sec-WebSocket-Version, and its connection is closed; the error then matches
+// ErrHandshake. Whether the client
 // may connect (origin, token, capacity) is for the caller to decide before. No
 // subprotocol and no extension is ever agreed to.
 func Upgrade(w http.ResponseWriter, r *http.Request, header http.Header) (net.Conn, []byte, error) {
 	if status, problem := checkHandshake(r); status != 0 {
+		// Whoever sent bytes behind its request meant frames, and a proxy that took the
+		// upgrade for granted passes on whatever comes: nothing of it may be read as the
+		// next request.
 		h := w.Header()
+		h["Connection"] = []string{"close"}
 		h.Set("Sec-WebSocket-Version", "13")
 		switch status {
 		case http.StatusUpgradeRequired:
 			h.Set("Upgrade", "websocket")
-			h.Set("Connection", "Upgrade")
+			h.Add("Connection", "Upgrade")
 		case http.StatusMethodNotAllowed:
 			h.Set("Allow", http.MethodGet)
-			h.Set("Connection", "close") // nobody waits for a body
-		default:
-			h.Set("Connection", "close")
 		}
 		http.Error(w, problem, status)
 		return nil, nil, fmt.Errorf("%w: %s", ErrHandshake, problem)
@@ -75,6 +77,12 @@ func Upgrade(w http.ResponseWriter, r *http.Request, header http.Header) (net.Co
 		}
 	}
 	return nc, buffered, nil
+}
+
+// IsHandshake reports whether r is an opening handshake that Upgrade takes.
+func IsHandshake(r *http.Request) bool {
+	status, _ := checkHandshake(r)
+	return status == 0
 }
 
 // checkHandshake applies the rules of RFC 6455, section 4.2.1. The status is 0 if
