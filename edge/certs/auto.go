@@ -13,9 +13,12 @@ import (
 	"time"
 )
 
-// autoLife is how long a certificate is valid that an edge makes for itself. Run makes
-// another when ExpiryWarning of it is left.
-const autoLife = 90 * 24 * time.Hour
+// autoLife is how long a certificate is valid that an edge makes for itself, autoUse
+// how long it is in service: until a day before it would be warned of.
+const (
+	autoLife = 90 * 24 * time.Hour
+	autoUse  = autoLife - ExpiryWarning - 24*time.Hour
+)
 
 // autoName is what stands in the place of a file's path.
 const autoName = "auto_cert"

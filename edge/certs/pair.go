@@ -141,7 +141,7 @@ func (p *Pair) read(now time.Time) (set, error) {
 		if err != nil {
 			return set{}, err
 		}
-		p.auto, p.autoDue = set{cert: cert, key: key}, now.Add(autoLife-ExpiryWarning)
+		p.auto, p.autoDue = set{cert: cert, key: key}, now.Add(autoUse)
 	}
 	s := p.auto
 	if p.cfg.VerifyClient {

@@ -59,16 +59,6 @@ const (
 	Usage           Code = "usage"            // not a server's certificate, or not an authority's
 )
 
-// broken reports whether a finding of this code makes the set of files unusable.
-func (c Code) broken() bool {
-	switch c {
-	case Unreadable, TooBig, Empty, NotPEM, Damaged, NoCertificate, BadCertificate,
-		NoKey, BadKey, EncryptedKey, UnsupportedKey, KeyMismatch:
-		return true
-	}
-	return false
-}
-
 // timely reports whether a finding of this code comes and goes with the time of day.
 func (c Code) timely() bool {
 	return c == Expired || c == NotYetValid || c == ExpiresSoon
