@@ -269,23 +269,36 @@ func extendable(b []byte, final bool) bool {
 }
 
 // FuzzParser holds the parser against the oracle, and against itself with the
-// input cut elsewhere.
+// input cut anywhere: each byte of cuts is the length of a piece. Whatever comes,
+// what the parser holds is bounded by what came of the message.
 func FuzzParser(f *testing.F) {
 	for _, c := range parserCases {
-		f.Add(c.input, uint16(3))
+		f.Add(c.input, []byte{3, 1, 0, 17})
 	}
-	f.Fuzz(func(t *testing.T, input []byte, cut uint16) {
+	for _, s := range rfcSections {
+		for _, c := range s.cases {
+			if c.size() < 500 {
+				var input []byte
+				for _, turn := range c.turns {
+					input = append(input, slices.Concat(turn.pieces...)...)
+				}
+				f.Add(input, []byte{1})
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, input, cuts []byte) {
 		events, err := parseAll(input)
 		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := min(int(cut%17)+1, len(rest))
+		rest := input
+		for i := 0; len(rest) > 0 && i < len(cuts); i++ {
+			n := min(int(cuts[i]), len(rest))
 			pieces, rest = append(pieces, rest[:n]), rest[n:]
-			cut = cut*31 + 7
 		}
-		cutEvents, cutErr := parseAll(pieces...)
+		cutEvents, cutErr := parseAll(append(pieces, rest)...)
 		if !slices.Equal(events, cutEvents) || !errors.Is(cutErr, err) {
 			t.Errorf("whole %q, %v\ncut %q, %v", events, err, cutEvents, cutErr)
 		}
+		checkMemory(t, input)
 
 		wantEvents, complete, wantErr := oracle(input)
 		if !slices.Equal(events, wantEvents) {
@@ -301,4 +314,24 @@ func FuzzParser(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkMemory feeds bytes one by one and looks at what the parser holds after each:
+// a borrowed buffer, or twice what has come, and never more than a control frame of
+// one; nothing at all once it is closed or broken.
+func checkMemory(t *testing.T, input []byte) {
+	t.Helper()
+	p := parser{limit: testLimit}
+	for i, b := range input {
+		_, _, err := p.next([]byte{b})
+		if n := cap(p.message); n > max(pieceBytes, 2*(i+1)+16) || n > max(pieceBytes, 2*testLimit) {
+			t.Fatalf("holds %d bytes after %d", n, i+1)
+		}
+		if n := cap(p.control); n > 2*ws.MaxControlFramePayloadSize+6 {
+			t.Fatalf("holds %d bytes of a control frame", n)
+		}
+		if err != nil && (p.message != nil || p.control != nil) {
+			t.Fatal("holds bytes after an error")
+		}
+	}
 }
