@@ -97,7 +97,7 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 func TestOneSlowClientDelaysNobodyAndLosesNothing(t *testing.T) {
 	srv, e := started(t, func(c *edge.Config) {
 		c.Feed = feed.Config{RingFrames: 50}
-		c.Conn = conn.Config{WriteBufferBytes: 4096}
+		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096} })
 	})
 	s := newStore(t, srv)
 	slow := rawClient(t, e, schema.Dhruva)
@@ -138,7 +138,7 @@ func TestOneSlowClientDelaysNobodyAndLosesNothing(t *testing.T) {
 
 func TestAClientThatTakesNothingIsClosedAndCanResume(t *testing.T) {
 	srv, e := started(t, func(c *edge.Config) {
-		c.Conn = conn.Config{WriteBufferBytes: 4096, SlowTimeout: 1500 * time.Millisecond}
+		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096, SlowTimeout: 1500 * time.Millisecond} })
 	})
 	s := newStore(t, srv)
 	frozen := rawClient(t, e, schema.Dhruva)
@@ -200,8 +200,8 @@ func TestPagesOfAConnectionAreBoundedHoweverManySubscriptionsItHas(t *testing.T)
 	const channels, each, bound = 50, 40, 256 << 10
 	srv, e := started(t, func(c *edge.Config) {
 		c.Feed = feed.Config{RingFrames: 1}
-		c.Conn = conn.Config{WriteBufferBytes: 4096}
-		c.Limits = request.Limits{PageBytes: bound}
+		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096} })
+		every(c, func(s *edge.Service) { s.Limits = request.Limits{PageBytes: bound} })
 	})
 	s := newStore(t, srv)
 	big := strings.Repeat("x", 4000)

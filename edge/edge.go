@@ -14,8 +14,11 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/bodhisattva/indranet/edge/audit"
+	"github.com/bodhisattva/indranet/edge/auth"
+	"github.com/bodhisattva/indranet/edge/certs"
 	"github.com/bodhisattva/indranet/edge/conn"
-	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/limit"
 	"github.com/bodhisattva/indranet/edge/request"
 	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/schema"
@@ -25,16 +28,24 @@ import (
 // used again. All methods are safe for concurrent use.
 type Edge struct {
 	// Static after construction.
-	cfg     Config
-	logger  *slog.Logger
-	engine  conn.Engine
-	metrics *metrics.Set
+	cfg      Config
+	logger   *slog.Logger
+	metrics  *metrics.Set
+	audit    *audit.Log
+	services map[schema.Service]*service
+	gate     *limit.Gate
+	failures *limit.Failures
+	budget   *request.Budget
+	memory   *memory
+	revoked  auth.Revocations
+	ctx      context.Context // Ends with Stop.
+	cancel   context.CancelFunc
 
 	// Static after Start.
 	bus       *stream.Bus
-	servers   map[schema.Service]*request.Server
-	listeners map[schema.Service]net.Listener
-	shared    net.Listener
+	follower  *stream.Follower // Nil where no service takes tokens.
+	listeners map[string]net.Listener
+	pairs     map[string]*certs.Pair
 	wg        sync.WaitGroup
 
 	// undo ends what Start began, last first. Guarded by mu.
@@ -42,25 +53,42 @@ type Edge struct {
 	undo []func(context.Context)
 }
 
-// New checks the configuration and returns an edge that does nothing yet.
+// New checks the configuration and returns an edge that does nothing yet. The error has
+// everything that is wrong.
 func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 	cfg = cfg.withDefaults()
+	var problems []error
 	if cfg.NATS.URL == "" {
-		return nil, errors.New("edge: no NATS URL")
+		problems = append(problems, errors.New("edge: no NATS URL"))
 	}
-	for service := range cfg.Services {
-		if service.Port() == 0 {
-			return nil, fmt.Errorf("edge: %w: %q", schema.ErrUnknownService, service)
+	if len(cfg.Services) == 0 {
+		problems = append(problems, errors.New("edge: no service to serve"))
+	}
+	set := metrics.NewSet()
+	budget := request.NewBudget(cfg.QueuedBytes)
+	e := &Edge{
+		cfg: cfg, logger: logger, metrics: set, audit: audit.New(logger, set),
+		services: map[schema.Service]*service{}, failures: limit.NewFailures(cfg.Failures),
+		budget: budget, memory: newMemory(cfg.MemoryLimit, budget),
+		listeners: map[string]net.Listener{}, pairs: map[string]*certs.Pair{},
+	}
+	for name, one := range cfg.Services {
+		s, err := newService(name, one)
+		if err != nil {
+			problems = append(problems, err)
+			continue
 		}
+		e.services[name] = s
 	}
-	engine, err := conn.New(cfg.Conn)
-	if err != nil {
-		return nil, fmt.Errorf("edge: %w", err)
+	var err error
+	if e.gate, err = limit.NewGate(cfg.Gate); err != nil {
+		problems = append(problems, fmt.Errorf("edge: %w", err))
 	}
-	return &Edge{
-		cfg: cfg, logger: logger, engine: engine, metrics: metrics.NewSet(),
-		servers: map[schema.Service]*request.Server{}, listeners: map[schema.Service]net.Listener{},
-	}, nil
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e, nil
 }
 
 // Start listens, connects to NATS and serves. When it fails, everything that it
@@ -74,44 +102,65 @@ func (e *Edge) Start(ctx context.Context) error {
 }
 
 func (e *Edge) start() (err error) {
-	if e.cfg.HTTP != "" {
-		if e.shared, err = listen("", e.cfg.HTTP); err != nil {
-			return err
-		}
-		e.onStop(func(context.Context) { _ = e.shared.Close() })
-	}
-	for _, service := range schema.Services() { // In order: the first taken port is named.
-		addr := e.cfg.Services[service]
-		if addr == "" {
-			continue
-		}
-		l, err := listen(service, addr)
-		if err != nil {
-			return err
-		}
-		e.listeners[service] = l
-		e.onStop(func(context.Context) { _ = l.Close() })
+	e.onStop(func(context.Context) { e.cancel() })
+	if err := e.listenAll(); err != nil {
+		return err
 	}
 	if e.bus, err = stream.Connect(e.cfg.NATS, e.logger); err != nil {
 		return err
 	}
 	e.onStop(func(context.Context) { e.bus.Close() })
-	for _, service := range schema.Services() {
-		e.startService(service)
-	}
-	e.register()
-	e.onStop(func(ctx context.Context) {
-		if err := e.engine.Shutdown(ctx, conn.CloseGoingAway, spread(e.engine.Len())); err != nil {
-			e.logger.Warn("connections were cut at the end", "error", err)
+	for _, s := range e.inOrder() {
+		if err := e.startService(e.ctx, s); err != nil {
+			return err
 		}
-	})
-	if e.shared != nil {
-		e.serve(e.shared, e.sharedHandler())
 	}
-	for service, l := range e.listeners {
-		e.serve(l, e.serviceHandler(service))
+	if e.takesTokens() {
+		e.followRevocations()
+	}
+	e.wg.Go(func() { e.memory.run(e.ctx) })
+	e.wg.Go(e.tidy)
+	e.register()
+	e.onStop(e.shutdown)
+	for name, l := range e.listeners {
+		e.serve(l, e.handler(name))
 	}
 	return nil
+}
+
+// tidyEvery is the time between two looks for what has become old.
+const tidyEvery = time.Minute
+
+// tidy forgets revocations of tokens that have expired since.
+func (e *Edge) tidy() {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			e.revoked.Expire(now)
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// shutdown closes all connections.
+func (e *Edge) shutdown(ctx context.Context) {
+	n := 0
+	for _, s := range e.services {
+		n += s.engine.Len()
+	}
+	when := spread(n)
+	var wg sync.WaitGroup
+	for _, s := range e.services {
+		wg.Go(func() {
+			if err := s.engine.Shutdown(ctx, conn.CloseGoingAway, when); err != nil {
+				e.logger.Warn("connections were cut at the end", "service", s.name, "error", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // spread tells each of n connections when to come back, so that they do not all come to
@@ -121,22 +170,11 @@ func spread(n int) func() string {
 	return func() string { return "retry_after_ms=" + strconv.Itoa(rand.IntN(longest)) }
 }
 
-func (e *Edge) startService(service schema.Service) {
-	log := e.bus.Service(service)
-	feeds := feed.New(service, e.cfg.Catalogue, log, log, e.cfg.Feed, e.logger)
-	log.OnSuspect(feeds.Suspect)
-	e.onStop(func(context.Context) { feeds.Close() })
-	about := request.About{Service: service, Server: e.cfg.Server, Edge: e.cfg.Name, Version: e.cfg.Version}
-	server := request.NewServer(about, e.cfg.Catalogue, feeds, e.cfg.Shards, e.cfg.Limits, e.bus.Connected, e.logger)
-	e.servers[service] = server
-	e.onStop(func(context.Context) { server.Close() })
-}
-
 // serve runs an HTTP server on a listener until Stop.
 func (e *Edge) serve(l net.Listener, handler http.Handler) {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 8 << 10, ErrorLog: slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 15 * time.Second,
+		MaxHeaderBytes: 16 << 10, Protocols: onlyHTTP1(), ErrorLog: slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
 	}
 	e.wg.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -172,16 +210,20 @@ func (e *Edge) Stop(ctx context.Context) error {
 }
 
 // HTTPAddr is the address of the shared listener, nil where there is none.
-func (e *Edge) HTTPAddr() net.Addr {
-	if e.shared == nil {
-		return nil
-	}
-	return e.shared.Addr()
-}
+func (e *Edge) HTTPAddr() net.Addr { return e.addr(sharedListener) }
 
 // Addr is the address of a service's own listener, nil where there is none.
-func (e *Edge) Addr(service schema.Service) net.Addr {
-	if l := e.listeners[service]; l != nil {
+func (e *Edge) Addr(service schema.Service) net.Addr { return e.addr(string(service)) }
+
+// MetricsAddr and AdminAddr are the addresses of the operators' listeners, nil where
+// there are none.
+func (e *Edge) MetricsAddr() net.Addr { return e.addr(metricsListener) }
+
+// AdminAddr is told with MetricsAddr.
+func (e *Edge) AdminAddr() net.Addr { return e.addr(adminListener) }
+
+func (e *Edge) addr(name string) net.Addr {
+	if l := e.listeners[name]; l != nil {
 		return l.Addr()
 	}
 	return nil
@@ -189,22 +231,43 @@ func (e *Edge) Addr(service schema.Service) net.Addr {
 
 // Connections is the number of a service's open connections.
 func (e *Edge) Connections(service schema.Service) int {
-	if server := e.servers[service]; server != nil {
-		return server.Connections()
+	if s := e.services[service]; s != nil && s.server != nil {
+		return s.server.Connections()
 	}
 	return 0
 }
 
-// Ready reports whether the edge can serve: NATS is connected and no stream is
-// fenced.
+// Ready reports whether the edge can serve: NATS is connected, no stream is fenced, and
+// where tokens are taken, their keys are there and it is known which are revoked.
 func (e *Edge) Ready() error {
 	if !e.bus.Connected() {
 		return errors.New("nats is away")
 	}
-	for service, server := range e.servers {
-		if !server.Feeds.Serving() {
-			return fmt.Errorf("the stream of %s is not served until it is repaired", service)
+	if err := e.revocationsFresh(); err != nil {
+		return err
+	}
+	for _, s := range e.inOrder() {
+		if !s.server.Feeds.Serving() {
+			return fmt.Errorf("the stream of %s is not served until it is repaired", s.name)
+		}
+		if s.verifier == nil {
+			continue
+		}
+		if err := s.verifier.Ready(); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// Reload reads certificates again, of all listeners. One that is broken stays what it
+// was; the error has all of them.
+func (e *Edge) Reload() error {
+	var problems []error
+	for name, pair := range e.pairs {
+		if err := pair.Reload(); err != nil {
+			problems = append(problems, fmt.Errorf("edge: the listener of %s: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
 }

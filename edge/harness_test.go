@@ -32,7 +32,7 @@ const patience = 20 * time.Second
 // edgeOn starts an edge with the shared listener on a server.
 func edgeOn(t *testing.T, srv *natstest.Server, change ...func(*edge.Config)) *edge.Edge {
 	t.Helper()
-	cfg := edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: "127.0.0.1:0", Name: "test", Version: "test"}
+	cfg := edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: "127.0.0.1:0", Services: edge.Public(edge.Service{}), OpenMetrics: true, Name: "test", Version: "test"}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -58,6 +58,14 @@ func started(t *testing.T, change ...func(*edge.Config)) (*natstest.Server, *edg
 	t.Helper()
 	srv := natstest.Start(t, natstest.Streams(schema.Services()...))
 	return srv, edgeOn(t, srv, change...)
+}
+
+// every changes what is told of each service.
+func every(c *edge.Config, change func(*edge.Service)) {
+	for name, s := range c.Services {
+		change(&s)
+		c.Services[name] = s
+	}
 }
 
 // store publishes catalogued events the plain way and returns their positions.

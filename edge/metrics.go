@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/limit"
 )
 
 // register makes the counters of all parts visible at /metrics.
@@ -11,8 +12,9 @@ func (e *Edge) register() {
 	count := func(name string, value func() uint64) {
 		e.metrics.NewGauge(name, func() float64 { return float64(value()) })
 	}
-	for service, server := range e.servers {
-		label := fmt.Sprintf(`{service=%q}`, service)
+	for _, s := range e.services {
+		server := s.server
+		label := fmt.Sprintf(`{service=%q}`, s.name)
 		feeds := &server.Feeds.Stats
 		e.metrics.NewGauge("websocket_connections_current"+label, func() float64 { return float64(server.Connections()) })
 		e.metrics.NewGauge("indranet_subscriptions_current"+label, func() float64 { return float64(server.Stats.Subscriptions.Load()) })
@@ -33,22 +35,40 @@ func (e *Edge) register() {
 		count("indranet_log_reads_shared_total"+label, feeds.Shared.Load)
 		count("indranet_log_scans_total"+label, feeds.Scans.Load)
 		count("indranet_log_reads_stale_total"+label, feeds.Stale.Load)
-		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="chain"}`, service), feeds.ChainRepairs.Load)
-		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="tail_check"}`, service), feeds.TailRepairs.Load)
-	}
-	stats := e.engine.Stats()
-	count("websocket_connections_total", stats.Opened.Load)
-	count("websocket_messages_received_total", stats.MessagesIn.Load)
-	count("websocket_frames_sent_total", stats.FramesOut.Load)
-	count("websocket_bytes_received_total", stats.BytesIn.Load)
-	count("websocket_bytes_sent_total", stats.BytesOut.Load)
-	count("websocket_flushes_total", stats.Flushes.Load)
-	for _, code := range conn.Codes() {
-		count(fmt.Sprintf(`websocket_connections_closed_total{code="%d",reason=%q}`, code, code.String()), func() uint64 { return stats.Closed(code) })
+		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="chain"}`, s.name), feeds.ChainRepairs.Load)
+		count(fmt.Sprintf(`indranet_feed_repairs_total{service=%q,found_by="tail_check"}`, s.name), feeds.TailRepairs.Load)
+		stats := s.engine.Stats()
+		count("websocket_connections_total"+label, stats.Opened.Load)
+		count("websocket_messages_received_total"+label, stats.MessagesIn.Load)
+		count("websocket_frames_sent_total"+label, stats.FramesOut.Load)
+		count("websocket_bytes_received_total"+label, stats.BytesIn.Load)
+		count("websocket_bytes_sent_total"+label, stats.BytesOut.Load)
+		count("websocket_flushes_total"+label, stats.Flushes.Load)
+		for _, code := range conn.Codes() {
+			count(fmt.Sprintf(`websocket_connections_closed_total{service=%q,code="%d",reason=%q}`, s.name, code, code.String()), func() uint64 { return stats.Closed(code) })
+		}
 	}
 	count("indranet_nats_forged_total", e.bus.Stats.Forged.Load)
 	count("indranet_nats_slow_consumer_total", e.bus.Stats.Slow.Load)
 	count("indranet_nats_reconnects_total", e.bus.Stats.Reconnects.Load)
+	for name, pair := range e.pairs {
+		label := fmt.Sprintf(`{listener=%q}`, name)
+		e.metrics.NewGauge("indranet_tls_certificate_expires_timestamp_seconds"+label, func() float64 { return float64(pair.Expires().Unix()) })
+		count("indranet_tls_certificates_loaded_total"+label, pair.Stats().Loaded.Load)
+		count("indranet_tls_certificates_refused_total"+label, pair.Stats().Refused.Load)
+	}
+	count("indranet_handshakes_accepted_total", e.gate.Accepted)
+	count("indranet_handshakes_paced_total", e.gate.Paced)
+	e.metrics.NewGauge("indranet_handshakes_half_open_current", func() float64 { return float64(e.gate.HalfOpen()) })
+	for _, reason := range limit.Reasons() {
+		count(fmt.Sprintf(`indranet_handshakes_refused_total{reason=%q}`, reason), func() uint64 { return e.gate.Refused(reason) })
+	}
+	e.metrics.NewGauge("indranet_auth_failing_addresses_current", func() float64 { return float64(e.failures.Len()) })
+	e.metrics.NewGauge("indranet_queued_bytes_current", func() float64 { return float64(e.budget.Used()) })
+	e.metrics.NewGauge("indranet_memory_scarce", func() float64 { return one(e.memory.scarce.Load()) })
+	e.metrics.NewGauge("indranet_memory_bytes_current", func() float64 { return float64(e.memory.used()) })
+	e.metrics.NewGauge("indranet_revocations_current", func() float64 { return float64(e.revoked.Len()) })
+	e.metrics.NewGauge("indranet_revocations_fresh", func() float64 { return one(e.revocationsFresh() == nil) })
 	e.metrics.NewGauge("indranet_nats_connected", func() float64 { return one(e.bus.Connected()) })
 }
 

@@ -40,7 +40,7 @@ func snippet(t *testing.T, language string, replace ...string) string {
 // its subscriber against each other.
 func TestTheReadmeIsTrue(t *testing.T) {
 	srv, e := started(t, func(c *edge.Config) {
-		c.Services = map[schema.Service]string{schema.Dhruva: "127.0.0.1:0"}
+		every(c, func(s *edge.Service) { s.Addr = "127.0.0.1:0" })
 		c.LocalOrigins = true
 	})
 	dir := t.TempDir()

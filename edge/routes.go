@@ -1,48 +1,95 @@
 package edge
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/bodhisattva/indranet/edge/audit"
 	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/limit"
 	"github.com/bodhisattva/indranet/edge/request"
 	"github.com/bodhisattva/indranet/edge/web"
 	"github.com/bodhisattva/indranet/schema"
 )
 
+// handler is what a listener serves.
+func (e *Edge) handler(name string) http.Handler {
+	switch name {
+	case sharedListener:
+		return e.sharedHandler()
+	case metricsListener:
+		return e.operators(e.cfg.Metrics.Allow, false)
+	case adminListener:
+		return e.operators(e.cfg.Admin.Allow, true)
+	}
+	return e.serviceHandler(e.services[schema.Service(name)])
+}
+
 // sharedHandler serves what all services share.
 func (e *Edge) sharedHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ws/{service}", func(w http.ResponseWriter, r *http.Request) {
-		service, err := schema.ParseService(r.PathValue("service"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
+		name, err := schema.ParseService(r.PathValue("service"))
+		s := e.services[name]
+		if err != nil || s == nil {
+			http.Error(w, "there is no such service here", http.StatusNotFound)
 			return
 		}
-		e.upgrade(w, r, e.servers[service])
+		e.upgrade(w, r, s)
 	})
 	mux.HandleFunc("GET /healthz", e.health)
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		e.metrics.WritePrometheus(w)
-	})
+	if e.cfg.OpenMetrics {
+		mux.HandleFunc("GET /metrics", e.writeMetrics)
+	}
 	mux.Handle("/", web.Handler())
 	return mux
 }
 
 // serviceHandler takes WebSockets at any path.
-func (e *Edge) serviceHandler(service schema.Service) http.Handler {
+func (e *Edge) serviceHandler(s *service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" && r.Header.Get("Upgrade") == "" {
 			e.health(w, r)
 			return
 		}
-		e.upgrade(w, r, e.servers[service])
+		e.upgrade(w, r, s)
 	})
+}
+
+// operators serves those who run the edge, from the networks that are allowed.
+func (e *Edge) operators(allow limit.Networks, all bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", e.health)
+	mux.HandleFunc("GET /metrics", e.writeMetrics)
+	if all {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer := peerOf(r); !allow.Contains(peer) { // Whatever a proxy says: operators come directly.
+			e.audit.Record(audit.AdminRefused, "", "network", slog.String("address", peer.String()))
+			http.Error(w, "not from here", http.StatusForbidden)
+			return
+		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (e *Edge) writeMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	e.metrics.WritePrometheus(w)
 }
 
 func (e *Edge) health(w http.ResponseWriter, _ *http.Request) {
@@ -55,20 +102,83 @@ func (e *Edge) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-// upgrade makes a WebSocket of a request and hands it to the engine.
-func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, server *request.Server) {
-	if !e.allowed(r) {
-		http.Error(w, "this origin may not connect here", http.StatusForbidden)
+// peerOf is the address of a request's peer, the zero one where it has none.
+func peerOf(r *http.Request) netip.Addr {
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // A Unix socket has none.
+	return peer.Addr()
+}
+
+// tokenTimeout bounds the check of a handshake's token, its delay included.
+const tokenTimeout = 10 * time.Second
+
+// upgrade makes a WebSocket of a request and hands it to the engine. What is cheapest
+// to refuse is refused first.
+func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
+	address := e.cfg.Gate.Trusted.Client(peerOf(r), r.Header.Values("X-Forwarded-For"), r.Header.Get("X-Real-Ip"))
+	peer := request.Peer{Address: address.String()}
+	if !e.mayEnter(w, r, s, address) {
 		return
+	}
+	if header := r.Header.Values("Authorization"); len(header) > 0 && conn.IsHandshake(r) {
+		ctx, cancel := context.WithTimeout(r.Context(), tokenTimeout)
+		s.server.Authenticate(ctx, &peer, bearer(header))
+		cancel()
 	}
 	nc, buffered, err := conn.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has answered.
 	}
-	err = e.engine.Serve(nc, buffered, server.Open)
-	if err != nil && !errors.Is(err, conn.ErrFull) && !errors.Is(err, conn.ErrShutdown) {
+	nc = limit.Opened(nc)
+	key := limit.Key(address)
+	if s.addresses.Acquire(key) {
+		peer.Left = func() { s.addresses.Release(key) }
+	} else {
+		peer.Full = "address"
+	}
+	err = s.engine.Serve(nc, buffered, func(c conn.Conn) conn.Handler { return s.server.Open(c, peer) })
+	if err == nil {
+		return
+	}
+	if peer.Left != nil {
+		peer.Left()
+	}
+	switch {
+	case errors.Is(err, conn.ErrFull):
+		e.audit.Record(audit.ConnectionRefused, string(s.name), "service", slog.String("address", peer.Address))
+	case !errors.Is(err, conn.ErrShutdown):
 		e.logger.Warn("a connection could not be served", "error", err)
 	}
+}
+
+// mayEnter answers who may not even try.
+func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, address netip.Addr) bool {
+	refuse := func(event audit.Event, reason string, status int, text string) bool {
+		e.audit.Record(event, string(s.name), reason, slog.String("address", address.String()))
+		w.Header().Set("Connection", "close")
+		http.Error(w, text, status)
+		return false
+	}
+	if until, blocked := e.failures.Blocked(limit.Key(address), time.Now()); blocked {
+		w.Header().Set("Retry-After", strconv.Itoa(int(time.Until(until)/time.Second)+1))
+		return refuse(audit.ConnectionRefused, "blocked", http.StatusTooManyRequests, "too many failed attempts from this address")
+	}
+	if e.memory.scarce.Load() {
+		w.Header().Set("Retry-After", "5")
+		return refuse(audit.ConnectionRefused, "memory", http.StatusServiceUnavailable, "no room now, try another time")
+	}
+	if !e.allowed(r) {
+		return refuse(audit.OriginRefused, "origin", http.StatusForbidden, "this origin may not connect here")
+	}
+	return true
+}
+
+// bearer is the token of an Authorization header; what is none is no token either.
+func bearer(header []string) string {
+	scheme, token, _ := strings.Cut(header[0], " ")
+	if len(header) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // allowed decides by the Origin header, which browsers always send: absent is no

@@ -84,10 +84,10 @@ func play(t *testing.T, file string) {
 	p := &player{t: t, srv: srv, store: newStore(t, srv), epoch: map[string]string{}}
 	p.edge = edgeOn(t, srv, func(c *edge.Config) {
 		if first := archive.Files[0]; first.Name == "edge" {
-			configure(t, &c.Conn, string(first.Data))
+			every(c, func(s *edge.Service) { configure(t, &s.Conn, string(first.Data)) })
 		}
 		c.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20}
-		c.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second}
+		every(c, func(s *edge.Service) { s.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second} })
 	})
 	defer func() {
 		if p.conn != nil {

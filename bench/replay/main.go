@@ -138,7 +138,7 @@ func bareRead(ctx context.Context, nc *nats.Conn, events int) (float64, error) {
 
 // edgeRead is a cold edge and a client that subscribes from the start.
 func edgeRead(ctx context.Context, url string, events int) (float64, error) {
-	e, err := edge.New(edge.Config{NATS: stream.Config{URL: url}, HTTP: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+	e, err := edge.New(edge.Config{NATS: stream.Config{URL: url}, HTTP: "127.0.0.1:0", Services: edge.Public(edge.Service{})}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return 0, err
 	}

@@ -137,7 +137,8 @@ func (e *edgeRole) play(ctx context.Context, d dialogue, name string) error {
 	}
 	app, err := edge.New(edge.Config{
 		NATS: stream.Config{URL: e.NATS}, HTTP: "127.0.0.1:0", Name: name, Version: "storm",
-		Conn: conn.Config{MaxConnections: 20_000, SlowTimeout: e.SlowTimeout},
+		Services:    edge.Public(edge.Service{Conn: conn.Config{MaxConnections: 20_000, SlowTimeout: e.SlowTimeout}}),
+		OpenMetrics: true,
 	}, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("edge", name))
 	if err == nil {
 		err = app.Start(ctx)

@@ -251,6 +251,6 @@ func snapshot(edge *process) (s shot, err error) {
 	}
 	m, err := scrape(edge.address)
 	s.reads, s.shared = m.of("indranet_log_reads_total"), m.of("indranet_log_reads_shared_total")
-	s.flushes = m["websocket_flushes_total"]
+	s.flushes = m.of("websocket_flushes_total")
 	return s, err
 }

@@ -129,12 +129,14 @@ func (c *devCmd) ensureStreams(ctx context.Context, nc *nats.Conn) error {
 
 func (c *devCmd) edgeConfig(url string) edge.Config {
 	cfg := edge.Config{
-		NATS: stream.Config{URL: url}, HTTP: c.HTTP, Services: map[schema.Service]string{},
-		Server: "Indranet dev", Version: buildVersion(), LocalOrigins: true,
+		NATS: stream.Config{URL: url}, HTTP: c.HTTP, Services: edge.Public(edge.Service{Server: "Indranet dev"}),
+		Version: buildVersion(), LocalOrigins: true, OpenMetrics: true,
 	}
 	if c.ServicePorts {
 		for _, service := range schema.Services() {
-			cfg.Services[service] = net.JoinHostPort("127.0.0.1", strconv.Itoa(service.Port()))
+			one := cfg.Services[service]
+			one.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(service.Port()))
+			cfg.Services[service] = one
 		}
 	}
 	return cfg
@@ -146,11 +148,11 @@ func busy(err error) error {
 	switch {
 	case !errors.As(err, &listen):
 		return err
-	case listen.Service == "":
+	case listen.Listener == "shared":
 		return fmt.Errorf("the page cannot listen at %s, set --http: %w", listen.Addr, innermost(err))
 	}
 	return fmt.Errorf("%s cannot listen at %s, end who does or set --service-ports=false: %w",
-		listen.Service, listen.Addr, innermost(err))
+		listen.Listener, listen.Addr, innermost(err))
 }
 
 // printReady prints where everything is, in one write, so that whoever reads it has

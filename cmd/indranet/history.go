@@ -59,7 +59,7 @@ func (c *historyCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer bus.Close()
 	defer set.Close()
-	past, err := set.History(ctx, c.target, c.Since.Since, c.Limit, c.Before)
+	past, err := set.History(ctx, c.target, c.Since.Since, c.Limit, c.Before, wire.MaxMessage)
 	if err != nil {
 		return err
 	}

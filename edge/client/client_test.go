@@ -79,7 +79,7 @@ func follow(t *testing.T, cfg client.Config) inbox {
 // startEdge starts an edge at addr; stop ends it.
 func startEdge(t *testing.T, srv *natstest.Server, addr string) (url string, stop func()) {
 	t.Helper()
-	e, err := edge.New(edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: addr}, slog.New(slog.DiscardHandler))
+	e, err := edge.New(edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: addr, Services: edge.Public(edge.Service{})}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func TestHistorySaysThatTheFrontWentMeanwhile(t *testing.T) {
 		h.onTails(func() { h.onTails(nil); h.trim(15) })
 		channel, _ := schema.ParseChannel("adapter:a")
 		target, _ := s.cat.Lookup(schema.Dhruva, channel)
-		past, err := s.History(t.Context(), target, after(5), 100, 0)
+		past, err := s.History(t.Context(), target, after(5), 100, 0, wire.MaxMessage)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestHistoryOfTheNewestIsNotMisledByALaggingReplica(t *testing.T) {
 		}
 		channel, _ := schema.ParseChannel("adapter:a")
 		target, _ := s.cat.Lookup(schema.Dhruva, channel)
-		past, err := s.History(t.Context(), target, wire.Since{Kind: wire.SinceLast, Last: 5}, 5, 0)
+		past, err := s.History(t.Context(), target, wire.Since{Kind: wire.SinceLast, Last: 5}, 5, 0, wire.MaxMessage)
 		if err != nil {
 			t.Fatal(err)
 		}

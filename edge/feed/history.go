@@ -19,8 +19,9 @@ type History struct {
 
 // History reads at most limit events: the newest ones before the position before
 // (0 for the head) where since is SinceLast, else the first ones after since. The
-// answer is cut to fit into one message. The error matches ErrUnavailable.
-func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.Since, limit int, before uint64) (History, error) {
+// answer is cut to bytes, but for a first event that alone is larger, and always to what
+// fits into one message. The error matches ErrUnavailable.
+func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.Since, limit int, before uint64, bytes int) (History, error) {
 	f := &Feed{set: s, target: target, room: target.Channel.String()}
 	st, err := s.State(ctx)
 	if err != nil {
@@ -47,7 +48,7 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if err != nil {
 		return History{}, err
 	}
-	h.More, err = s.stretch(ctx, f, &h, pos, upTo, limit)
+	h.More, err = s.stretch(ctx, f, &h, pos, upTo, limit, min(bytes, wire.MaxMessage-wire.HistoryRoom))
 	if err != nil {
 		return History{}, err
 	}
@@ -101,12 +102,12 @@ func (s *Set) stretchFrom(ctx context.Context, f *Feed, since wire.Since, upTo u
 // stretch reads the events in (pos, upTo], at most limit and what fits into a
 // message. cut is true where it stopped at a bound. What the log has lost by the time of
 // the read is left out, with all that came before it.
-func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64, limit int) (cut bool, err error) {
+func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64, limit, bytes int) (cut bool, err error) {
 	end, err := s.lastOf(ctx, f, upTo)
 	if err != nil {
 		return false, err
 	}
-	prev, room := pos, wire.MaxMessage-wire.HistoryRoom
+	prev, room := pos, bytes
 	for scanned := 0; pos < end; {
 		list, r, err := s.sure(ctx, f, pos)
 		if err != nil {
@@ -114,7 +115,7 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 		}
 		if r.first > 0 {
 			h.FirstSeq, h.Frames, pos = r.first, nil, r.first-1
-			prev, room = pos, wire.MaxMessage-wire.HistoryRoom
+			prev, room = pos, bytes
 			continue
 		}
 		e := encoder{feed: f, prev: prev}
@@ -125,7 +126,7 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 			if frame.Seq > upTo {
 				return false, nil
 			}
-			if room -= frame.Size() + 1; len(h.Frames) >= limit || room < 0 {
+			if room -= frame.Size() + 1; len(h.Frames) >= limit || room < 0 && len(h.Frames) > 0 {
 				return true, nil
 			}
 			h.Frames = append(h.Frames, frame)

@@ -406,7 +406,7 @@ func TestChannelsThatCannotBeReadDoNotStopTheReadersOfOthers(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if _, err := s.History(ctx, r.feed.Target(), wire.Since{Kind: wire.SinceLast, Last: 1}, 1, 0); err != nil {
+		if _, err := s.History(ctx, r.feed.Target(), wire.Since{Kind: wire.SinceLast, Last: 1}, 1, 0, wire.MaxMessage); err != nil {
 			t.Errorf("history of adapter:c: %v", err)
 		}
 	})

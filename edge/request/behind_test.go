@@ -23,7 +23,7 @@ func TestASubscriptionThatTheRingReachesMeanwhileGoesOn(t *testing.T) {
 		log.hold["adapter:a"] = hold
 		log.mu.Unlock()
 		p.subscribe("adapter:a", `"start"`)
-		other := &peer{t: t, session: p.session.server.Open(&awake{}).(*Session)}
+		other := &peer{t: t, session: p.session.server.Open(&awake{}, Peer{}).(*Session)}
 		other.subscribe("adapter:a", `"start"`)
 		other.fill() // Its page is on its way.
 		t.Cleanup(func() { other.session.Closed(conn.Reason{}) })

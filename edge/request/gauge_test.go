@@ -26,7 +26,7 @@ func TestAPageForASubscriptionThatIsNeverAnsweredIsNotCountedForEver(t *testing.
 		log.act("a", 10)
 		synctest.Wait()
 		p.fill() // Asks for a page of a, before the answer.
-		next := p.session.server.Open(&awake{}).(*Session)
+		next := p.session.server.Open(&awake{}, Peer{}).(*Session)
 		p.session.Closed(conn.Reason{})
 		p.session = next
 		close(hold)

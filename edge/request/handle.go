@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/auth"
+	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -31,7 +33,8 @@ func (s *Session) handle(ctx context.Context, r wire.Request) {
 	case wire.Publish:
 		refusal = wire.Errorf(wire.Forbidden, "publishing from clients is not allowed here")
 	case wire.Auth, wire.RefreshToken:
-		refusal = wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
+		s.auth(ctx, r)
+		return
 	default:
 		refusal = wire.Errorf(wire.UnknownRequest, "there is no request of that name; there are %s", requestNames)
 	}
@@ -84,9 +87,11 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) {
 		if a.sub == nil {
 			continue
 		}
-		if s.closed {
+		weaker := !s.closed && !s.may(auth.Read, a.sub.feed.Target()) // Since it was permitted.
+		if s.closed || s.leaving || weaker {
 			a.sub.closed = true
 			dropped = append(dropped, a.sub)
+			answers[i] = wire.Subscribed{Channel: a.answer.Channel, ErrorCode: wire.Forbidden, ErrorText: a.answer.Channel + " is not allowed to you"}
 			continue
 		}
 		if old := s.subs[a.sub.channel]; old != nil {
@@ -95,7 +100,7 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) {
 		}
 		s.subs[a.sub.channel], a.sub.attached = a.sub, true
 	}
-	if !s.closed {
+	if !s.closed && !s.leaving {
 		switch {
 		case many:
 			s.server.Stats.Requests.Add(1)
@@ -148,6 +153,9 @@ func (s *Session) attach(ctx context.Context, selection wire.Selection) attachme
 	target, err := s.server.cat.Lookup(s.server.about.Service, selection.Channel)
 	if err != nil {
 		return refuse(wire.Errorf(wire.InvalidChannel, "%s", err))
+	}
+	if refusal := s.permit(auth.Read, wire.Subscribe, target); refusal != nil {
+		return refuse(refusal)
 	}
 	f, err := s.server.Feeds.Open(ctx, target)
 	if err != nil {
@@ -217,9 +225,19 @@ func (s *Session) history(ctx context.Context, r wire.Request) ([]byte, *wire.Er
 	if !target.Durable {
 		return nil, wire.Errorf(wire.InvalidRequest, "channel: %s has no history, its events are never stored", h.Channel)
 	}
-	past, err := s.server.Feeds.History(ctx, target, h.Since, h.Limit, h.Before)
+	if refusal := s.permit(auth.Read, wire.History, target); refusal != nil {
+		return nil, refusal
+	}
+	room := wire.MaxMessage - wire.HistoryRoom
+	if s.server.budget.Over() {
+		room = feed.FirstPage
+	}
+	past, err := s.server.Feeds.History(ctx, target, h.Since, h.Limit, h.Before, room)
 	if err != nil {
 		return nil, s.unavailable("history", err)
+	}
+	if refusal := s.permit(auth.Read, wire.History, target); refusal != nil { // Reading may have taken its time.
+		return nil, refusal
 	}
 	return wire.HistoryResponse(time.Now(), r.Correlation, past.Frames, past.HistoryEnd), nil
 }

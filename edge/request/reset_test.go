@@ -48,9 +48,9 @@ func TestAResetNamesTheEpochThatItsPositionBelongsTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &front{shelf: newShelf(), first: 1}
 		set := feed.New(schema.Dhruva, catalogue.Default(), log, log, feed.Config{RingFrames: 2}, slog.New(slog.DiscardHandler))
-		server := NewServer(About{Service: schema.Dhruva}, catalogue.Default(), set, 1, Limits{}, func() bool { return true }, slog.New(slog.DiscardHandler))
+		server := newServer(set, Limits{})
 		p := &peer{t: t}
-		p.session = server.Open(&awake{}).(*Session)
+		p.session = server.Open(&awake{}, Peer{}).(*Session)
 		defer func() {
 			p.session.Closed(conn.Reason{})
 			server.Close()

@@ -3,12 +3,16 @@ package request
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/audit"
+	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/limit"
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
 	"github.com/bodhisattva/indranet/schema/catalogue"
@@ -27,6 +31,13 @@ type Limits struct {
 	// and wait for together, in bytes; a single event may exceed it by its own size for
 	// each page. At least feed.FirstPage. Default 512 KiB.
 	PageBytes int
+	// MessagesPerSecond bounds the messages of a connection, with a burst of one and a
+	// half times as many; 0 for no bound. What comes faster is refused, and who keeps
+	// on is closed with 4029.
+	MessagesPerSecond int
+	// MaxAge is how long a connection may last before its client is told to reconnect,
+	// give or take a tenth; 0 for ever.
+	MaxAge time.Duration
 	// PositionEvery is the time between two position acks of a connection on
 	// which nothing else moves. Default 30 s.
 	PositionEvery time.Duration
@@ -59,6 +70,23 @@ type About struct {
 	Server, Edge, Version string
 }
 
+// Config is what a server is made of.
+type Config struct {
+	About     About
+	Catalogue *catalogue.Catalogue
+	// Feeds are the feeds of the service.
+	Feeds *feed.Set
+	// Shards is the number of goroutines that tell connections of news, at least 1.
+	Shards int
+	Limits Limits
+	Door   Door
+	// Budget is shared by the servers of a process; nil for no bound.
+	Budget *Budget
+	// Connected reports whether NATS can be reached.
+	Connected func() bool
+	Logger    *slog.Logger
+}
+
 // Server makes the sessions of one service. All methods are safe for concurrent
 // use.
 type Server struct {
@@ -71,6 +99,8 @@ type Server struct {
 	about     About
 	cat       *catalogue.Catalogue
 	limits    Limits
+	door      Door
+	budget    *Budget
 	logger    *slog.Logger
 	connected func() bool
 	started   time.Time
@@ -79,7 +109,10 @@ type Server struct {
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
-	open      atomic.Int64
+
+	// Guarded by sessionsMu.
+	sessionsMu sync.Mutex
+	sessions   map[*Session]struct{}
 }
 
 // Stats counts what sessions did. All fields only grow.
@@ -97,15 +130,18 @@ type Stats struct {
 	Subscriptions atomic.Int64
 }
 
-// NewServer returns a server with that many shards. connected reports whether NATS
-// can be reached. Close must be called after all connections have ended.
-func NewServer(about About, cat *catalogue.Catalogue, feeds *feed.Set, shards int, limits Limits, connected func() bool, logger *slog.Logger) *Server {
+// NewServer returns a server. Close must be called after all connections have ended.
+func NewServer(cfg Config) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
-		Feeds: feeds, about: about, cat: cat, limits: limits.withDefaults(), logger: logger,
-		connected: connected, started: time.Now(), ctx: ctx, cancel: cancel,
+		Feeds: cfg.Feeds, about: cfg.About, cat: cfg.Catalogue, limits: cfg.Limits.withDefaults(), door: cfg.Door, budget: cfg.Budget,
+		logger: cfg.Logger, connected: cfg.Connected, started: time.Now(), ctx: ctx, cancel: cancel,
+		sessions: map[*Session]struct{}{},
 	}
-	for range max(shards, 1) {
+	if s.budget == nil {
+		s.budget = NewBudget(0)
+	}
+	for range max(cfg.Shards, 1) {
 		shard := NewShard()
 		s.shards = append(s.shards, shard)
 		s.wg.Go(func() { shard.Run(ctx) })
@@ -120,22 +156,68 @@ func (s *Server) Close() {
 }
 
 // Connections is the number of sessions.
-func (s *Server) Connections() int { return int(s.open.Load()) }
+func (s *Server) Connections() int {
+	s.sessionsMu.Lock()
+	defer s.sessionsMu.Unlock()
+	return len(s.sessions)
+}
 
-// Open makes the session of a connection: the argument of conn.Engine's Serve.
-func (s *Server) Open(c conn.Conn) conn.Handler {
+// Open makes the session of a connection: what conn.Engine's Serve is to call.
+func (s *Server) Open(c conn.Conn, peer Peer) conn.Handler {
 	now := time.Now()
 	ctx, cancel := context.WithCancel(s.ctx)
 	session := &Session{
 		server: s, conn: c, shard: s.shards[int(s.next.Add(1))%len(s.shards)],
-		ctx: ctx, cancel: cancel, opened: now,
+		ctx: ctx, cancel: cancel, opened: now, peer: peer, rate: limit.NewRate(s.limits.MessagesPerSecond),
 		subs: map[schema.Channel]*subscription{}, positionAt: now,
 	}
-	s.open.Add(1)
-	session.answers = append(session.answers, wire.Welcome(now, wire.WelcomeData{
-		ConnectionID: c.ID(), Server: s.about.Server, Service: string(s.about.Service),
-		Message: "Connected to " + string(s.about.Service), Version: s.about.Version, Edge: s.about.Edge,
-		Limits: wire.Limits{MaxMessageBytes: s.limits.MaxMessageBytes, MaxSubscriptions: s.limits.MaxSubscriptions},
-	}))
+	if age := s.limits.MaxAge; age > 0 {
+		session.retire = now.Add(age - age/10 + rand.N(age/5+1))
+	}
+	s.sessionsMu.Lock()
+	s.sessions[session] = struct{}{}
+	s.sessionsMu.Unlock()
+	session.mu.Lock()
+	defer session.mu.Unlock()
+	switch {
+	case peer.Full != "":
+		session.leave(audit.ConnectionRefused, peer.Full, nil, conn.CloseTryLater, "too many connections")
+	case peer.Refused:
+		session.leaving = true // It has been recorded.
+		session.answer(wire.ErrorResponse(now, "", "", wire.Errorf(wire.AuthFailed, "the token is not accepted")))
+		c.Close(conn.CloseUnauthorized, "unauthorized")
+	case peer.Authenticated && s.revoked(peer.Identity): // Since it was verified.
+		session.leave(audit.TokenRevoked, "revoked", wire.Errorf(wire.AuthFailed, "the token was revoked"), conn.CloseRevoked, "revoked")
+	case peer.Authenticated:
+		if session.letIn(peer.Identity, true, now) {
+			session.answer(session.welcome(now))
+		}
+	case !s.door.RequireAuth:
+		session.letIn(auth.Identity{Permissions: s.door.Anonymous}, false, now)
+		session.answer(session.welcome(now))
+	}
 	return session
+}
+
+// forget takes a session that has ended off the list.
+func (s *Server) forget(session *Session) {
+	s.sessionsMu.Lock()
+	defer s.sessionsMu.Unlock()
+	delete(s.sessions, session)
+}
+
+// retryAfter is when a client that has been here for long enough shall come back, in
+// milliseconds.
+func (s *Server) retryAfter() int { return rand.IntN(1000) }
+
+func (s *Session) welcome(now time.Time) []byte {
+	about := s.server.about
+	return wire.Welcome(now, wire.WelcomeData{
+		ConnectionID: s.conn.ID(), Server: about.Server, Service: string(about.Service),
+		Message: "Connected to " + string(about.Service), Authenticated: s.peer.Authenticated, Version: about.Version, Edge: about.Edge,
+		Limits: wire.Limits{
+			MaxMessageBytes: s.server.limits.MaxMessageBytes, MessagesPerSecond: s.server.limits.MessagesPerSecond,
+			MaxSubscriptions: s.server.limits.MaxSubscriptions,
+		},
+	})
 }

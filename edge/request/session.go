@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/audit"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/limit"
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -36,6 +38,10 @@ type Session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	opened time.Time
+	retire time.Time // When the connection has been there for long enough; zero for never.
+
+	// Owned by Receive.
+	rate limit.Rate
 
 	// Guarded by markMu, which is only held for a few instructions.
 	markMu sync.Mutex
@@ -62,19 +68,33 @@ type Session struct {
 	events       uint64
 	position     uint64 // The last one told by Tick.
 	positionAt   time.Time
+	// peer is who the connection speaks for, admitted is true once it may speak.
+	peer     Peer
+	admitted bool
+	// until is when its token is not accepted any more, warnAt when its client is told
+	// so; zero for never.
+	until, warnAt time.Time
+	// leaving is true once the connection is being closed: no event is sent any more.
+	leaving bool
+	left    func() // Gives back the user's place; nil where there is none.
 }
 
 var _ conn.Handler = (*Session)(nil)
 
 // Receive takes one message.
 func (s *Session) Receive(payload []byte) bool {
+	if s.tooFast(payload) {
+		return s.goOn()
+	}
 	r, refusal := wire.Decode(payload)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.leaving {
 		return true
 	}
 	switch {
+	case !s.admitted && (refusal != nil || r.Name != wire.Auth || s.working || len(payload) > maxAuthFrame):
+		s.turnAway("other_message")
 	case refusal != nil:
 		s.refuse(r, refusal)
 	case r.Name == wire.Ping:
@@ -85,6 +105,14 @@ func (s *Session) Receive(payload []byte) bool {
 		s.work()
 	}
 	s.paused = s.full()
+	return !s.paused
+}
+
+// goOn reports whether the client may send more now.
+func (s *Session) goOn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = !s.closed && s.full()
 	return !s.paused
 }
 
@@ -103,7 +131,7 @@ func (s *Session) unpause() {
 
 // work makes sure that pending requests are handled. The caller holds s.mu.
 func (s *Session) work() {
-	if s.working || s.closed || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+	if s.working || s.closed || s.leaving || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
 		return
 	}
 	s.working = true
@@ -113,7 +141,7 @@ func (s *Session) work() {
 func (s *Session) handleAll() {
 	for {
 		s.mu.Lock()
-		if s.closed || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+		if s.closed || s.leaving || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
 			s.working = false
 			s.mu.Unlock()
 			return
@@ -132,7 +160,7 @@ func (s *Session) handleAll() {
 // answer queues an encoded frame. The caller holds s.mu.
 func (s *Session) answer(frame []byte) {
 	s.answers = append(s.answers, frame)
-	s.answerBytes += len(frame)
+	s.countAnswers(len(frame))
 	s.conn.Wake()
 }
 
@@ -181,19 +209,22 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 	for ; n < len(s.answers) && budget > 0; n++ {
 		dst = append(dst, s.answers[n])
 		budget -= len(s.answers[n])
-		s.answerBytes -= len(s.answers[n])
+		s.countAnswers(-len(s.answers[n]))
 	}
 	clear(s.answers[:n])
 	if s.answers = s.answers[n:]; len(s.answers) > 0 {
 		return dst
 	}
 	s.answers = nil
+	now := time.Now()
+	if s.leaving || !s.admitted || s.expired(now) {
+		return s.last(dst)
+	}
 	if n > 0 {
 		s.unpause()
 		s.work()
 	}
 	s.collectMarks()
-	now := time.Now()
 	for budget > 0 && len(s.ready) > 0 {
 		sub := s.ready[0]
 		from := len(dst)
@@ -216,6 +247,20 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 	return dst
 }
 
+// last appends what was answered since, and nothing else. The caller holds s.mu.
+func (s *Session) last(dst net.Buffers) net.Buffers {
+	dst = append(dst, s.answers...)
+	s.answers = nil
+	s.countAnswers(-s.answerBytes)
+	return dst
+}
+
+// countAnswers counts what waits to be sent. The caller holds s.mu.
+func (s *Session) countAnswers(bytes int) {
+	s.answerBytes += bytes
+	s.server.budget.used.Add(int64(bytes))
+}
+
 // fetch asks for the page that a subscription wants when it is its turn. The caller
 // holds s.mu.
 func (s *Session) fetch(sub *subscription) {
@@ -232,6 +277,9 @@ func (s *Session) fetch(sub *subscription) {
 func (s *Session) fetchNext() {
 	for len(s.hungry) > 0 {
 		room := s.server.limits.PageBytes - s.pages
+		if s.server.budget.Over() {
+			room = feed.FirstPage - s.pages
+		}
 		if room < feed.FirstPage {
 			return
 		}
@@ -273,6 +321,7 @@ func (s *Session) weigh(sub *subscription) {
 	}
 	s.pages += holds - sub.pages
 	s.server.Stats.PageBytes.Add(int64(holds - sub.pages))
+	s.server.budget.used.Add(int64(holds - sub.pages))
 	sub.pages = holds
 }
 
@@ -312,7 +361,11 @@ func (s *Session) known() uint64 {
 func (s *Session) Tick(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || now.Sub(s.positionAt) < s.server.limits.PositionEvery {
+	if s.closed {
+		return
+	}
+	s.watchTimes(now)
+	if s.leaving || !s.admitted || now.Sub(s.positionAt) < s.server.limits.PositionEvery {
 		return
 	}
 	s.positionAt = now
@@ -328,18 +381,30 @@ func (s *Session) Closed(why conn.Reason) {
 	s.mu.Lock()
 	s.closed = true
 	subs := s.subs
+	s.countAnswers(-s.answerBytes)
 	s.subs, s.ready, s.hungry, s.answers, s.pending = nil, nil, nil, nil, nil
 	for _, sub := range subs {
 		sub.closed = true
 		s.weigh(sub)
 	}
-	events := s.events
+	events, peer, left := s.events, s.peer, s.left
 	s.mu.Unlock()
 	for _, sub := range subs {
 		s.drop(sub)
 	}
-	s.server.open.Add(-1)
-	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service,
+	s.server.forget(s)
+	for _, leave := range []func(){left, peer.Left} {
+		if leave != nil {
+			leave()
+		}
+	}
+	switch why.Code {
+	case conn.CloseProtocol, conn.CloseInvalidUTF8, conn.CloseTooBig:
+		if !why.ByPeer {
+			s.server.record(audit.ProtocolViolation, why.Code.String(), peer, s.conn.ID())
+		}
+	}
+	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
 		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
 		"code", why.Code.String(), "reason", why.Text, "by_peer", why.ByPeer, "error", why.Err)
 }

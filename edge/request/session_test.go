@@ -159,9 +159,9 @@ type frame struct {
 func connect(t *testing.T, log *shelf, cfg feed.Config) *peer {
 	t.Helper()
 	set := feed.New(schema.Dhruva, catalogue.Default(), log, log, cfg, slog.New(slog.DiscardHandler))
-	server := NewServer(About{Service: schema.Dhruva}, catalogue.Default(), set, 1, Limits{}, func() bool { return true }, slog.New(slog.DiscardHandler))
+	server := newServer(set, Limits{})
 	p := &peer{t: t}
-	p.session = server.Open(&awake{}).(*Session)
+	p.session = server.Open(&awake{}, Peer{}).(*Session)
 	t.Cleanup(func() {
 		p.session.Closed(conn.Reason{})
 		server.Close()

@@ -1,0 +1,134 @@
+// Package audit is the record of what concerns security: every refusal and every
+// connection that lost its right to be there, counted always and logged as long as a
+// flood of them leaves room.
+//
+// All lines have the message "security event" and their facts in the group
+// "security", so that one filter selects them: in JSON they are the lines with the
+// key "security", in text those with "security.event=". They name the event, the
+// reason, the service, and where they are known the address, the connection and the
+// user; never a token, a payload or a secret. Attributes are what the edge knows
+// itself, or what has been checked.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/time/rate"
+)
+
+// Event is what happened. It is the label event of the metric
+// indranet_security_events_total.
+type Event string
+
+// The events.
+const (
+	// AuthRefused: a token was shown and refused; the reason is that of auth.Refusal.
+	AuthRefused Event = "auth_refused"
+	// AuthMissing: a connection did not show a token where one is required.
+	AuthMissing Event = "auth_missing"
+	// Forbidden: somebody asked for what the token does not allow; the reason is the
+	// request.
+	Forbidden Event = "forbidden"
+	// TokenExpired: a connection was closed because its token had expired.
+	TokenExpired Event = "token_expired"
+	// TokenRevoked: a connection was closed because its token was revoked.
+	TokenRevoked Event = "token_revoked"
+	// TokenWeakened: a subscription ended because a new token no longer covers it.
+	TokenWeakened Event = "token_weakened"
+	// OriginRefused: a page of an origin that is not allowed tried to connect.
+	OriginRefused Event = "origin_refused"
+	// ConnectionRefused: there was no place for a connection; the reason is the limit.
+	ConnectionRefused Event = "connection_refused"
+	// RateLimited: messages came faster than allowed; the reason is "message" for one
+	// that was refused and "closed" for a connection that kept on.
+	RateLimited Event = "rate_limited"
+	// ProtocolViolation: a connection was closed for what it sent; the reason is the
+	// label of the close code.
+	ProtocolViolation Event = "protocol_violation"
+	// AdminRefused: somebody outside the allowed networks asked for an endpoint of the
+	// operator.
+	AdminRefused Event = "admin_refused"
+)
+
+// Lines of one event that are logged: a second, and at once after a pause.
+const (
+	linesPerSecond = 10
+	linesAtOnce    = 100
+)
+
+// Log records events. It is safe for concurrent use.
+type Log struct {
+	// Static after construction.
+	logger *slog.Logger
+	set    *metrics.Set
+
+	// Guarded by mu.
+	mu       sync.RWMutex
+	counters map[series]*metrics.Counter
+	floods   map[Event]*flood
+}
+
+type series struct {
+	event           Event
+	service, reason string
+}
+
+// flood bounds the lines of one event.
+type flood struct {
+	lines      *rate.Limiter
+	suppressed atomic.Uint64
+}
+
+// New returns a log that counts in set.
+func New(logger *slog.Logger, set *metrics.Set) *Log {
+	return &Log{logger: logger, set: set, counters: map[series]*metrics.Counter{}, floods: map[Event]*flood{}}
+}
+
+// Record counts an event and logs it, unless too many of its kind were logged just
+// now: the next line then says how many were not. service may be empty; it and reason
+// must be of a small fixed set, since they are labels.
+func (l *Log) Record(event Event, service, reason string, attrs ...slog.Attr) {
+	counter, flood := l.find(series{event, service, reason})
+	counter.Inc()
+	if !flood.lines.Allow() {
+		flood.suppressed.Add(1)
+		return
+	}
+	facts := append([]slog.Attr{slog.String("event", string(event)), slog.String("reason", reason)}, attrs...)
+	if service != "" {
+		facts = append(facts, slog.String("service", service))
+	}
+	if n := flood.suppressed.Swap(0); n > 0 {
+		facts = append(facts, slog.Uint64("not_logged", n))
+	}
+	l.logger.LogAttrs(context.Background(), slog.LevelWarn, "security event", slog.Attr{Key: "security", Value: slog.GroupValue(facts...)})
+}
+
+// Count is how often an event was recorded for a service and a reason.
+func (l *Log) Count(event Event, service, reason string) uint64 {
+	counter, _ := l.find(series{event, service, reason})
+	return counter.Get()
+}
+
+func (l *Log) find(s series) (*metrics.Counter, *flood) {
+	l.mu.RLock()
+	counter, one := l.counters[s], l.floods[s.event]
+	l.mu.RUnlock()
+	if counter != nil {
+		return counter, one
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.floods[s.event] == nil {
+		l.floods[s.event] = &flood{lines: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+	}
+	if l.counters[s] == nil {
+		l.counters[s] = l.set.NewCounter(fmt.Sprintf(`indranet_security_events_total{service=%q,event=%q,reason=%q}`, s.service, s.event, s.reason))
+	}
+	return l.counters[s], l.floods[s.event]
+}

@@ -1,0 +1,79 @@
+package edge
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge/request"
+)
+
+// Shares of the memory limit at which the edge begins and ends to save memory, in
+// percent.
+const (
+	scarceAt = 90
+	enoughAt = 80
+)
+
+// memoryEvery is the time between two looks at the memory.
+const memoryEvery = time.Second
+
+// memory keeps the process below its memory limit: when little is left, it takes no
+// new connections and lets slow readers have only small pages, until there is enough
+// again. Nobody is cut off.
+type memory struct {
+	// Static after construction.
+	limit  uint64 // In bytes; 0 for none.
+	used   func() uint64
+	budget *request.Budget
+
+	scarce atomic.Bool
+}
+
+// newMemory takes the limit from the configuration, else the runtime's (GOMEMLIMIT).
+func newMemory(limit int64, budget *request.Budget) *memory {
+	if limit <= 0 {
+		limit = debug.SetMemoryLimit(-1)
+	}
+	if limit == math.MaxInt64 {
+		limit = 0
+	}
+	return &memory{limit: uint64(limit), used: mapped, budget: budget}
+}
+
+// run looks until ctx ends.
+func (m *memory) run(ctx context.Context) {
+	if m.limit == 0 {
+		return
+	}
+	tick := time.NewTicker(memoryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			m.look()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *memory) look() {
+	at := m.limit / 100 * scarceAt
+	if m.scarce.Load() {
+		at = m.limit / 100 * enoughAt
+	}
+	scarce := m.used() >= at
+	m.scarce.Store(scarce)
+	m.budget.Tighten(scarce)
+}
+
+// mapped is the memory that the process has from the operating system, in bytes.
+func mapped() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
