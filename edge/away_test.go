@@ -31,7 +31,9 @@ func (c *client) refused(channel string) string {
 }
 
 func TestWhileNATSIsAwayEdgesServeWhatTheyHoldAndPublishersWait(t *testing.T) {
-	srv, e := started(t, func(c *edge.Config) { every(c, func(s *edge.Service) { s.Limits = request.Limits{Timeout: time.Second} }) })
+	srv, e := started(t, func(c *edge.Config) {
+		every(c, func(s *edge.Service) { s.Limits = request.Limits{Timeout: time.Second} })
+	})
 	s := newStore(t, srv)
 	faithful := dial(t, e, schema.Dhruva)
 	ack := faithful.subscribe("adapter:a", "")

@@ -138,7 +138,9 @@ func TestOneSlowClientDelaysNobodyAndLosesNothing(t *testing.T) {
 
 func TestAClientThatTakesNothingIsClosedAndCanResume(t *testing.T) {
 	srv, e := started(t, func(c *edge.Config) {
-		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096, SlowTimeout: 1500 * time.Millisecond} })
+		every(c, func(s *edge.Service) {
+			s.Conn = conn.Config{WriteBufferBytes: 4096, SlowTimeout: 1500 * time.Millisecond}
+		})
 	})
 	s := newStore(t, srv)
 	frozen := rawClient(t, e, schema.Dhruva)

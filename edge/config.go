@@ -145,7 +145,7 @@ type ListenError struct {
 	// Listener is which one it is: a service, "shared", "metrics" or "admin".
 	Listener string
 	Addr     string
-	Err     error
+	Err      error
 }
 
 // Error names the listener and the address.

@@ -63,7 +63,7 @@ func TestAFloodIsCountedAndNotAllLogged(t *testing.T) {
 			t.Errorf("%d lines", got)
 		}
 		l.Record(Forbidden, "dhruva", "subscribe") // Another event has its own room.
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		out.Reset()
 		l.Record(RateLimited, "dhruva", "message")
 		if got := lines(t, out.String()); len(got) != 1 || got[0].Security.NotLogged != 10_000-linesAtOnce {
