@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -74,8 +73,6 @@ func readFile(path string) file {
 	case len(f.data) > MaxFileBytes:
 		f.data = nil
 		return refuse(TooBig, nil, "is larger than %d bytes, which no certificate file is", MaxFileBytes)
-	case len(bytes.TrimSpace(f.data)) == 0:
-		return refuse(Empty, nil, "is empty")
 	}
 	return f
 }

@@ -66,6 +66,9 @@ func decode(f file) ([]*pem.Block, *Finding) {
 	if f.finding != nil {
 		return nil, f.finding
 	}
+	if len(bytes.TrimSpace(f.data)) == 0 {
+		return nil, unusable(f, Empty, "is empty")
+	}
 	begin := bytes.Count(f.data, beginning)
 	if begin == 0 {
 		if f.data[0] == 0x30 { // An ASN.1 sequence.

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -237,31 +236,25 @@ func FuzzFilesNeverCrashNorShowTheirContent(f *testing.F) {
 	ca := certstest.NewCA(f, certstest.Options{})
 	leaf := ca.Leaf(f, certstest.Options{})
 	cert, key := leaf.CertPEM(), leaf.KeyPEM(f)
+	roots := ca.Pool()
 	f.Add(cert, key)
 	f.Add(key, cert)
 	f.Add(append(bytes.Clone(cert), ca.PEM()...), append(block("EC PARAMETERS", nil), key...))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Add([]byte{0x30}, block("ENCRYPTED PRIVATE KEY", []byte("secret")))
 	f.Fuzz(func(t *testing.T, cert, key []byte) {
-		dir := t.TempDir()
-		files := Files{Cert: filepath.Join(dir, "c"), Key: filepath.Join(dir, "k")}
-		for path, data := range map[string][]byte{files.Cert: cert, files.Key: key} {
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s := readSet(files, false)
+		s := set{cert: file{path: "cert.pem", data: cert}, key: file{path: "key.pem", data: key}}
 		p, broken := parse(s)
 		if (len(broken) == 0) != (len(p.chain) > 0 && p.key != nil && fits(p, "", "") == nil) {
 			t.Fatalf("%d findings with %d certificates", len(broken), len(p.chain))
 		}
-		report := Report{Findings: inspect(s, p, broken, CheckOptions{Host: "localhost"})}
+		report := Report{Findings: inspect(s, p, broken, CheckOptions{Host: "localhost", Roots: roots})}
 		if lines := strings.Count(report.String(), "\n"); lines != len(report.Findings)+1 {
 			t.Errorf("%d findings in %d lines:\n%s", len(report.Findings), lines, report)
 		}
 		for _, b := range broken {
-			text := strings.Map(undigit, strings.ReplaceAll(b.Text, files.Cert, "FILE"))
-			if b.File == files.Key && !slices.Contains(keyTexts, text) {
+			text := strings.Map(undigit, strings.ReplaceAll(b.Text, s.cert.path, "FILE"))
+			if b.File == s.key.path && !slices.Contains(keyTexts, text) {
 				t.Errorf("said of a key: %q", b.Text)
 			}
 		}
