@@ -23,8 +23,9 @@ type Config struct {
 	URL string
 	// Name is how the connections are called in NATS' monitoring.
 	Name string
-	// Options are added to those of the Bus: credentials, TLS, an in-process
-	// server.
+	// Security says how the edge proves who it is and knows the servers.
+	Security Security
+	// Options are added to those of the Bus, for example an in-process server.
 	Options []nats.Option
 	// Pending bounds the live messages that wait for the edge, all services
 	// together. Default 65,536. What comes in excess is dropped by nats.go and
@@ -43,6 +44,7 @@ type Bus struct {
 	urgent, get           *directget.Client // Over repair, over history.
 	messages              chan *nats.Msg
 	logger                *slog.Logger
+	reports               reports
 	wg                    sync.WaitGroup
 	done                  chan struct{}
 
@@ -54,9 +56,10 @@ type Bus struct {
 
 // Stats counts what the live path did. All fields only grow.
 type Stats struct {
-	// Forged counts live messages without a position, Slow the signals that nats.go
-	// dropped messages, Reconnects those of any connection.
-	Forged, Slow, Reconnects atomic.Uint64
+	// Forged counts live messages that are neither the copy of a stored event nor a
+	// transient one, Slow the signals that nats.go dropped messages, Reconnects those of
+	// any connection, Denied what NATS refused for lack of permission.
+	Forged, Slow, Reconnects, Denied atomic.Uint64
 }
 
 // Connect connects. It fails when no server can be reached; afterwards the Bus
@@ -69,6 +72,11 @@ func Connect(cfg Config, logger *slog.Logger) (*Bus, error) {
 		messages: make(chan *nats.Msg, cfg.Pending), logger: logger, done: make(chan struct{}),
 		deliver: map[*nats.Subscription]func(*nats.Msg){}, services: map[schema.Service]*Service{},
 	}
+	security, err := cfg.Security.Options()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Options = append(security, cfg.Options...)
 	for _, one := range []struct {
 		role string
 		nc   **nats.Conn
@@ -95,7 +103,14 @@ func (b *Bus) connect(cfg Config, role string) (*nats.Conn, error) {
 		nats.MaxPingsOutstanding(2),
 		nats.ReconnectBufSize(-1),            // A request that can't be sent now fails now.
 		nats.FlusherTimeout(5 * time.Second), // A server that stands still does not block who writes for ever.
+		// Credentials may be renewed while the server refuses the old ones.
+		nats.IgnoreAuthErrorAbort(),
 		nats.ErrorHandler(b.asyncError),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.refused(role, err)
+			}
+		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			b.Stats.Reconnects.Add(1)
 			b.logger.Info("nats is back", "connection", role)
@@ -159,11 +174,17 @@ func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		b.Suspect()
 		return
 	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		b.denied(err)
+		return
+	}
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
 	}
-	b.logger.Error("nats reported an error", "subject", subject, "error", err)
+	if held, ok := b.reports.due("error "+subject+" "+err.Error(), time.Now()); ok {
+		b.logger.Error("nats reported an error", "subject", subject, "error", err, "held_back", held)
+	}
 }
 
 // Suspect makes every service compare itself with the log. The Bus calls it itself

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -244,7 +245,8 @@ func (s *Service) Watch(channel schema.Channel, transient bool, deliver func(fee
 		}
 		if transient {
 			event.Time = time.Now()
-		} else if !s.position(&event, m.Header) {
+		}
+		if transient && !fresh(m.Header) || !transient && !s.position(&event, m) {
 			s.bus.Stats.Forged.Add(1)
 			return
 		}
@@ -252,8 +254,21 @@ func (s *Service) Watch(channel schema.Channel, transient bool, deliver func(fee
 	})
 }
 
-// position reads what the server says of a republished message.
-func (s *Service) position(event *feed.Message, h nats.Header) bool {
+// fresh reports whether a transient message comes from a publisher. JetStream sends its
+// answers to whatever subject it is told: they name a stream, or no event.
+func fresh(h nats.Header) bool {
+	return directget.Last(h, "Nats-Stream") == "" && directget.Last(h, schema.HeaderEvent) != ""
+}
+
+// position reads what the server says of a republished message. What was stored on
+// another subject is no copy but an answer, see fresh.
+func (s *Service) position(event *feed.Message, m *nats.Msg) bool {
+	h := m.Header
+	stored, known := strings.CutPrefix(directget.Last(h, "Nats-Subject"), string(schema.Stored))
+	copied, live := strings.CutPrefix(m.Subject, string(schema.Live))
+	if !known || !live || stored != copied {
+		return false
+	}
 	seq, err := strconv.ParseUint(directget.Last(h, "Nats-Sequence"), 10, 64)
 	if err != nil || seq == 0 || directget.Last(h, "Nats-Stream") != s.stream {
 		return false
@@ -262,11 +277,11 @@ func (s *Service) position(event *feed.Message, h nats.Header) bool {
 	if err != nil {
 		return false
 	}
-	stored, err := time.Parse(time.RFC3339Nano, directget.Last(h, "Nats-Time-Stamp"))
+	at, err := time.Parse(time.RFC3339Nano, directget.Last(h, "Nats-Time-Stamp"))
 	if err != nil {
 		return false
 	}
-	event.Seq, event.Prev, event.Time = seq, prev, stored
+	event.Seq, event.Prev, event.Time = seq, prev, at
 	return true
 }
 
