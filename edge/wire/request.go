@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"unicode/utf8"
 
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -37,27 +36,40 @@ type Request struct {
 	Correlation string
 }
 
-// Decode reads one inbound message. On error the *Error is DECODE_ERROR or
-// INVALID_REQUEST and the Request holds as much of Name and Correlation as could
-// be understood, so that the refusal can be matched to its request. Neither
-// result keeps a reference to payload.
+// Decode reads one inbound message. On error the *Error is DECODE_ERROR,
+// INVALID_REQUEST or UNKNOWN_REQUEST and the Request holds as much of Name and
+// Correlation as could be understood, so that the refusal can be matched to its
+// request. Neither result keeps a reference to payload.
+//
+// Keys count as they are spelled: "Type" is an unknown key, which is ignored. What
+// readers could read differently is a DECODE_ERROR, wherever in the message it
+// stands, of which nothing is understood: a key twice in an object, half of a
+// surrogate pair, a nesting of more than 64 levels. So whoever reads Data or what
+// is made of it, by whatever library, reads the same.
 func Decode(payload []byte) (Request, *Error) {
-	var envelope struct {
-		Type        json.RawMessage `json:"type"`
-		Event       json.RawMessage `json:"event"`
-		ID          json.RawMessage `json:"id"`
-		Correlation json.RawMessage `json:"correlation_id"`
-		Data        json.RawMessage `json:"data"`
-	}
-	if !utf8.Valid(payload) {
-		return Request{}, Errorf(DecodeError, "the message is not valid UTF-8")
-	}
 	if trimmed := bytes.TrimLeft(payload, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return Request{}, Errorf(DecodeError, "the message is not a JSON object")
 	}
-	if json.Unmarshal(payload, &envelope) != nil {
-		return Request{}, Errorf(DecodeError, "the message is not a JSON object")
+	if bad := problem(payload); bad != "" {
+		return Request{}, Errorf(DecodeError, "the message %s", bad)
 	}
+	var envelope struct{ kind, event, id, correlation, data json.RawMessage }
+	s := scanner{in: payload}
+	s.members(func(key, value []byte) bool {
+		switch string(key) {
+		case "type":
+			envelope.kind = value
+		case "event":
+			envelope.event = value
+		case "id":
+			envelope.id = value
+		case "correlation_id":
+			envelope.correlation = value
+		case "data":
+			envelope.data = value
+		}
+		return true
+	})
 	var r Request
 	var refusal *Error
 	text := func(key string, raw json.RawMessage) (s string) {
@@ -69,7 +81,7 @@ func Decode(payload []byte) (Request, *Error) {
 		}
 		return s
 	}
-	id, correlation := text("id", envelope.ID), text("correlation_id", envelope.Correlation)
+	id, correlation := text("id", envelope.id), text("correlation_id", envelope.correlation)
 	if id == "" {
 		id = correlation
 	}
@@ -77,12 +89,12 @@ func Decode(payload []byte) (Request, *Error) {
 		return r, Errorf(InvalidRequest, "id is longer than %d bytes", MaxCorrelation)
 	}
 	r.Correlation = id
-	kind, event := text("type", envelope.Type), text("event", envelope.Event)
-	if raw := envelope.Data; len(raw) > 0 && string(raw) != "null" {
+	kind, event := text("type", envelope.kind), text("event", envelope.event)
+	if raw := envelope.data; len(raw) > 0 && string(raw) != "null" {
 		if raw[0] != '{' && refusal == nil {
 			refusal = Errorf(InvalidRequest, "data must be an object")
 		}
-		r.Data = raw // json.Unmarshal made the copy.
+		r.Data = bytes.Clone(raw)
 	}
 	switch kind {
 	case "ping":
@@ -109,14 +121,25 @@ func Decode(payload []byte) (Request, *Error) {
 			refusal = Errorf(InvalidRequest, "type must be request, subscribe, unsubscribe, event or ping")
 		}
 	}
-	if refusal != nil && len(r.Name) > schema.MaxEventID {
+	if r.Name != "" && !isName(r.Name) {
 		r.Name = ""
-	}
-	if refusal == nil && len(r.Name) > schema.MaxEventID {
-		r.Name = ""
-		refusal = Errorf(UnknownRequest, "event is longer than %d bytes", schema.MaxEventID)
+		if refusal == nil {
+			refusal = Errorf(UnknownRequest, "event: a name is up to %d letters, digits, dots, hyphens and underscores", schema.MaxEventID)
+		}
 	}
 	return r, refusal
+}
+
+// isName reports whether a request can have the name. What passes is safe in a
+// subject, a header, a metric label and a log line.
+func isName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return len(name) <= schema.MaxEventID
 }
 
 // Selection is one channel of a subscribe request. Err is set where the entry
@@ -138,41 +161,37 @@ const maxChannelName = schema.MaxChannelKind + 1 + schema.MaxChannelID
 // {"channels":[…]}, whose bad entries carry their own error. The error refuses
 // the whole request.
 func ParseSubscribe(data json.RawMessage) (list []Selection, many bool, err *Error) {
-	var fields struct {
-		Channel  json.RawMessage   `json:"channel"`
-		Room     json.RawMessage   `json:"room"`
-		Since    json.RawMessage   `json:"since"`
-		Channels []json.RawMessage `json:"channels"`
+	f, ok := fields(data, "channel", "room", "since", "channels")
+	if !ok {
+		return nil, false, Errorf(InvalidRequest, "data is not an object")
 	}
-	if len(data) > 0 && json.Unmarshal(data, &fields) != nil {
-		return nil, false, Errorf(InvalidRequest, "channels must be a list")
+	channel, room, since, channels := f[0], f[1], f[2], f[3]
+	if len(channel) == 0 {
+		channel = room
 	}
-	if len(fields.Channel) == 0 {
-		fields.Channel = fields.Room
-	}
-	if fields.Channels == nil {
-		if len(fields.Channel) == 0 {
+	if len(channels) == 0 || string(channels) == "null" {
+		if len(channel) == 0 {
 			return nil, false, Errorf(InvalidRequest, "channel is missing")
 		}
-		one := parseSelection(fields.Channel, fields.Since)
+		one := parseSelection(channel, since)
 		return []Selection{one}, false, one.Err
 	}
-	if len(fields.Channel) > 0 {
+	entries, ok := elements(channels, MaxSelections+1)
+	switch {
+	case !ok:
+		return nil, false, Errorf(InvalidRequest, "channels must be a list")
+	case len(channel) > 0:
 		return nil, true, Errorf(InvalidRequest, "channel and channels exclude each other")
-	}
-	if n := len(fields.Channels); n == 0 || n > MaxSelections {
+	case len(entries) == 0 || len(entries) > MaxSelections:
 		return nil, true, Errorf(InvalidRequest, "channels must hold 1 to %d entries", MaxSelections)
 	}
-	for _, raw := range fields.Channels {
-		var entry struct {
-			Channel json.RawMessage `json:"channel"`
-			Since   json.RawMessage `json:"since"`
-		}
-		if json.Unmarshal(raw, &entry) != nil || len(entry.Channel) == 0 {
+	for _, raw := range entries {
+		f, ok := fields(raw, "channel", "since")
+		if !ok || len(f[0]) == 0 {
 			list = append(list, Selection{Err: Errorf(InvalidRequest, "an entry of channels is an object with channel")})
 			continue
 		}
-		list = append(list, parseSelection(entry.Channel, entry.Since))
+		list = append(list, parseSelection(f[0], f[1]))
 	}
 	return list, true, nil
 }
@@ -225,36 +244,31 @@ type HistoryRequest struct {
 
 // ParseHistory reads the data of a history request.
 func ParseHistory(data json.RawMessage) (h HistoryRequest, refusal *Error) {
-	var fields struct {
-		Channel json.RawMessage `json:"channel"`
-		Since   json.RawMessage `json:"since"`
-		Limit   json.RawMessage `json:"limit"`
-		Before  json.RawMessage `json:"before"`
-	}
-	if len(data) > 0 && json.Unmarshal(data, &fields) != nil {
+	f, ok := fields(data, "channel", "since", "limit", "before")
+	if !ok {
 		return h, Errorf(InvalidRequest, "data is not an object")
 	}
-	if h.Channel, h.Name, refusal = ParseChannel(fields.Channel); refusal != nil {
+	channel, since, limit, before := f[0], f[1], f[2], f[3]
+	if h.Channel, h.Name, refusal = ParseChannel(channel); refusal != nil {
 		return h, refusal
 	}
 	h.Limit = DefaultHistory
-	if len(fields.Limit) > 0 {
-		n, ok := whole(fields.Limit)
+	if len(limit) > 0 {
+		n, ok := whole(limit)
 		if !ok || n < 1 || n > MaxHistory {
 			return h, Errorf(InvalidRequest, "limit must be a whole number from 1 to %d", MaxHistory)
 		}
 		h.Limit = int(n)
 	}
-	if len(fields.Before) > 0 {
-		var ok bool
-		if h.Before, ok = whole(fields.Before); !ok || h.Before < 1 {
+	if len(before) > 0 {
+		if h.Before, ok = whole(before); !ok || h.Before < 1 {
 			return h, Errorf(InvalidRequest, "before must be a whole number from 1 to %d", uint64(MaxSeq))
 		}
 	}
-	if h.Since, refusal = ParseSince(fields.Since); refusal != nil {
+	if h.Since, refusal = ParseSince(since); refusal != nil {
 		return h, refusal
 	}
-	if len(fields.Since) == 0 || string(fields.Since) == "null" {
+	if len(since) == 0 || string(since) == "null" {
 		h.Since = Since{Kind: SinceLast, Last: h.Limit}
 	}
 	return h, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -69,18 +70,13 @@ func ParseSince(raw json.RawMessage) (Since, *Error) {
 }
 
 func parseSinceObject(raw []byte) (Since, *Error) {
-	var fields struct {
-		Seq   json.RawMessage `json:"seq"`
-		Epoch json.RawMessage `json:"epoch"`
-		ID    json.RawMessage `json:"id"`
-		Last  json.RawMessage `json:"last"`
-		Time  json.RawMessage `json:"time"`
+	f, ok := fields(raw, "seq", "last", "time", "epoch", "id")
+	if !ok {
+		return Since{}, Errorf(InvalidRequest, "since: is not an object")
 	}
-	if json.Unmarshal(raw, &fields) != nil {
-		return Since{}, Errorf(InvalidRequest, "since: is not JSON")
-	}
+	seq, last, text, epoch, id := f[0], f[1], f[2], f[3], f[4]
 	given := 0
-	for _, field := range []json.RawMessage{fields.Seq, fields.Last, fields.Time} {
+	for _, field := range f[:3] {
 		if len(field) > 0 {
 			given++
 		}
@@ -89,24 +85,32 @@ func parseSinceObject(raw []byte) (Since, *Error) {
 		return Since{}, Errorf(InvalidRequest, "since: needs exactly one of seq, last, time")
 	}
 	switch {
-	case len(fields.Seq) > 0:
-		return sinceSeq(fields.Seq, fields.Epoch, fields.ID)
-	case len(fields.Last) > 0:
-		n, ok := whole(fields.Last)
+	case len(seq) > 0:
+		return sinceSeq(seq, epoch, id)
+	case len(last) > 0:
+		n, ok := whole(last)
 		if !ok || n < 1 || n > MaxLast {
 			return Since{}, Errorf(InvalidRequest, "since: last must be a whole number from 1 to %d", MaxLast)
 		}
 		return Since{Kind: SinceLast, Last: int(n)}, nil
 	}
+	return sinceTime(text)
+}
+
+// sinceTime reads a time, strictly: time.Parse takes an hour of one digit, and a comma
+// for the point.
+func sinceTime(raw json.RawMessage) (Since, *Error) {
 	var text string
-	if json.Unmarshal(fields.Time, &text) != nil {
+	if raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
 		return Since{}, Errorf(InvalidRequest, "since: time must be RFC 3339 text")
 	}
 	moment, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || moment.Year() < 1970 {
+	// In UTC: an offset may lead out of what a timestamp can say.
+	moment = moment.UTC()
+	if err != nil || text[len("2006-01-02T15")] != ':' || strings.Contains(text, ",") || moment.Year() < 1970 || moment.Year() > 9999 {
 		return Since{}, Errorf(InvalidRequest, "since: time must be RFC 3339, for example 2026-01-02T15:04:05Z, from 1970 on")
 	}
-	return Since{Kind: SinceTime, Time: moment.UTC()}, nil
+	return Since{Kind: SinceTime, Time: moment}, nil
 }
 
 // whole reads a number without sign, fraction and exponent, at most MaxSeq.

@@ -20,7 +20,7 @@ func TestDecodeAcceptsEverySpelling(t *testing.T) {
 		{`{"type":"event","event":"cursor.moved","data":{}}`, "publish", ""},
 		{`{"type":"ping"}`, "ping", ""},
 		{`{"type":"ping","id":null,"data":null,"extra":[1]}`, "ping", ""},
-		{" \n{\"type\":\"request\",\"event\":\"weiß\"}", "weiß", ""},
+		{" \n{\"type\":\"request\",\"event\":\"Get-status_2.x\"}", "Get-status_2.x", ""},
 	} {
 		r, refusal := Decode([]byte(c.in))
 		if refusal != nil || r.Name != c.name || r.Correlation != c.correlation {
@@ -52,6 +52,7 @@ func TestDecodeRefusesByName(t *testing.T) {
 		{`{"type":"request","event":"a","data":[]}`, InvalidRequest, "data"},
 		{`{"type":"request","event":"a","id":"` + strings.Repeat("x", 257) + `"}`, InvalidRequest, "id"},
 		{`{"type":"request","event":"` + strings.Repeat("x", 300) + `"}`, UnknownRequest, "event"},
+		{`{"type":"request","event":"weiß"}`, UnknownRequest, "event"},
 	} {
 		_, refusal := Decode([]byte(c.in))
 		if refusal == nil || refusal.Code != c.code || !strings.Contains(refusal.Message, c.says) {
@@ -79,6 +80,8 @@ func TestSinceForms(t *testing.T) {
 	for _, in := range []string{
 		`"x"`, `1`, `[]`, `{}`, `{"seq":-1}`, `{"seq":1.5}`, `{"seq":"1"}`, `{"seq":9007199254740992}`, `{"seq":99999999999999999999}`,
 		`{"last":0}`, `{"last":100001}`, `{"last":1,"seq":1}`, `{"time":"yesterday"}`, `{"time":5}`, `{"time":"0001-01-01T00:00:00Z"}`,
+		`{"time":"1970-01-01T00:00:00+01:00"}`, `{"time":"9999-12-31T23:59:59-01:00"}`, `{"time":"2026-01-02T03:04:05,5Z"}`, `{"time":"2026-01-02T3:04:05Z"}`,
+		`{"time":"2026-01-02T03:04:60Z"}`, `{"time":null}`, `{"time":["2026-01-02T03:04:05Z"]}`,
 		`{"seq":1,"epoch":5}`, `{"seq":1,"id":5}`, `{"epoch":"e"}`, `true`,
 	} {
 		if got, err := ParseSince(json.RawMessage(in)); err == nil || err.Code != InvalidRequest {
@@ -131,32 +134,6 @@ func TestParseHistory(t *testing.T) {
 			t.Errorf("%s: %+v, %v", in, h, refusal)
 		}
 	}
-}
-
-// FuzzDecode: no input panics, and every result can be answered.
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"type":"request","event":"subscribe","data":{"channel":"a:b","since":{"seq":1,"epoch":"e"}},"id":"1"}`))
-	f.Add([]byte(`{"type":"event","event":"subscribe","data":{"room":"x"}}`))
-	f.Add([]byte("{\"type\":\"\xff"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		r, refusal := Decode(in)
-		if refusal == nil {
-			if r.Name == "" && r.Data == nil && !bytes.Contains(in, []byte("event")) {
-				t.Fatalf("%q has no name", in)
-			}
-			_, _, refusal = ParseSubscribe(r.Data)
-			_, other := ParseHistory(r.Data)
-			if refusal == nil {
-				refusal = other
-			}
-		}
-		if refusal != nil {
-			f := ErrorResponse(time.Time{}, r.Name, r.Correlation, refusal)
-			if !json.Valid(f[headerSize(f):]) {
-				t.Fatalf("the refusal is not JSON: %s", f)
-			}
-		}
-	})
 }
 
 // FuzzSince: no input panics, and what is accepted is within its bounds.
