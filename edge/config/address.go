@@ -63,8 +63,8 @@ func numeric(host string) bool { return strings.Trim(host, "0123456789.") == "" 
 
 // networks is a list as limit.ParseNetworks reads it.
 func networks() kind[[]string] {
-	return texts(`networks ("10.0.0.0/8"), addresses ("::1") or the word "loopback"`, func(s string) (string, string) {
-		if s == "loopback" {
+	return texts(`networks ("10.0.0.0/8"), addresses ("::1") or the words "loopback" and "unix" (for Unix sockets)`, func(s string) (string, string) {
+		if s == "loopback" || s == "unix" {
 			return s, ""
 		}
 		if _, err := netip.ParseAddr(s); err == nil && !strings.Contains(s, "%") {
@@ -72,7 +72,10 @@ func networks() kind[[]string] {
 		}
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
-			return "", `is not a network, an address or "loopback"`
+			return "", `is not a network, an address, "loopback" or "unix"`
+		}
+		if prefix.Addr().Is4In6() && prefix.Bits() < 96 {
+			return "", "is of IPv4 in IPv6, with less than 96 bits"
 		}
 		if prefix != prefix.Masked() {
 			return "", fmt.Sprintf("has bits set behind the mask, the network is %s", prefix.Masked())
@@ -112,7 +115,7 @@ func origins() kind[[]string] {
 // natsURL is where NATS is. What it holds is repeated in no problem, it may be a password.
 func natsURL() kind[URL] {
 	const about = `one or more addresses such as "nats://host:4222", separated by commas`
-	k := single(about, func(s scalar) (URL, string) {
+	k := hidden(single(about, func(s scalar) (URL, string) {
 		u := NewURL(s.text)
 		if problem := plain(s, maxText); problem != "" {
 			return u, problem
@@ -123,22 +126,28 @@ func natsURL() kind[URL] {
 			}
 		}
 		return u, ""
-	}, func(u URL) string { return strconv.Quote(u.String()) })
-	read := k.read
+	}, func(u URL) string { return strconv.Quote(u.String()) }))
 	k.private = true
-	k.read = func(it item) (URL, *fault) {
-		u, wrong := read(it)
+	return k
+}
+
+// hidden is a kind of single values whose problems do not repeat them, since a part could
+// be a password.
+func hidden[V any](k kind[V]) kind[V] {
+	read := k.read
+	k.read = func(it item) (V, *fault) {
+		v, wrong := read(it)
 		if wrong != nil && !it.list {
 			wrong.text = strings.TrimPrefix(wrong.text, it.values[0].show()+" ")
 		}
-		return u, wrong
+		return v, wrong
 	}
 	return k
 }
 
 // jwksURL is where the keys of an identity provider are.
 func jwksURL() kind[string] {
-	return text(`an https URL, http only to this machine, or "" for none`, func(s string) string {
+	return hidden(text(`an https URL, http only to this machine, or "" for none`, func(s string) string {
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || u.Hostname() == "" || u.Opaque != "":
@@ -150,13 +159,16 @@ func jwksURL() kind[string] {
 		default:
 			return "is neither https nor http to this machine"
 		}
-	})
+	}))
 }
 
 // The algorithms, with a secret and with a JWKS.
 var (
-	symmetric  = []string{"HS256"}
-	asymmetric = []string{"RS256", "ES256", "EdDSA"}
+	symmetric  = []string{"HS256", "HS384", "HS512"}
+	asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	// Where none are named.
+	usualSymmetric  = []string{"HS256"}
+	usualAsymmetric = []string{"RS256", "ES256", "EdDSA"}
 )
 
 // algorithms is one algorithm or a list of them.

@@ -14,7 +14,7 @@ func (l *loading) build() Config {
 	var cfg Config
 	for _, k := range edgeKeys {
 		k.reset(&cfg)
-		if s, set := l.edge[k.path]; set {
+		if s, set := l.edge[k.path]; set && !s.broken {
 			k.set(&cfg, s.value)
 		}
 	}
@@ -22,7 +22,7 @@ func (l *loading) build() Config {
 	base := cfg
 	for _, k := range edgeKeys {
 		group, _, _ := strings.Cut(k.path, ".")
-		if s, set := l.first[k.path]; set && !hasGroup(l.edge, group) {
+		if s, set := l.first[k.path]; set && !s.broken && !hasGroup(l.edge, group) {
 			k.set(&cfg, s.value)
 		}
 	}
@@ -34,7 +34,7 @@ func (l *loading) build() Config {
 		if s == nil {
 			continue
 		}
-		b := &building{loading: l, section: s, edge: &cfg, service: Service{Name: name}}
+		b := &building{loading: l, section: s, cfg: &cfg, service: Service{Name: name}}
 		b.apply(&base)
 		if !b.service.enabled {
 			l.report.Disabled = append(l.report.Disabled, name)
@@ -43,12 +43,14 @@ func (l *loading) build() Config {
 		b.resolve()
 		built = append(built, b)
 	}
-	if len(built) == 0 && !l.unnamed {
+	// Where something else is wrong, that may be why.
+	if len(built) == 0 && len(l.problems.list) == 0 {
 		l.add(Position{}, "", "names no service to serve; write services: {NAME: {}} (%s)", serviceNames())
 	}
 	for _, b := range built {
 		b.check()
 	}
+	l.checkCommonChannels(built)
 	l.checkTogether(&cfg, built)
 	for _, b := range built {
 		if cfg.Debug {
@@ -66,7 +68,7 @@ func (l *loading) build() Config {
 type building struct {
 	*loading
 	section *section
-	edge    *Config
+	cfg     *Config
 	service Service
 }
 
@@ -80,7 +82,7 @@ func (b *building) apply(base *Config) {
 	b.service.Logging = base.Logging
 	b.service.WebSocket.Port = b.service.Name.Port()
 	for _, k := range serviceKeys {
-		if s, set := b.setting(k.path); set {
+		if s, set := b.setting(k.path); set && !s.broken {
 			k.set(&b.service, s.value)
 		}
 	}
@@ -93,6 +95,12 @@ func (b *building) setting(path string) (setting, bool) {
 	}
 	s, set := b.defaults[path]
 	return s, set
+}
+
+// broken reports whether what the service is told in the groups is reported already, so
+// that no rule about them can be checked.
+func (b *building) broken(groups ...string) bool {
+	return b.section.layer.broken(groups...) || b.defaults.broken(groups...)
 }
 
 // where is the place and name of a key, or of the service where no file has the key.
@@ -136,16 +144,16 @@ func (b *building) resolve() {
 	}
 	if len(s.JWT.Algorithms) == 0 {
 		if !s.JWT.Secret.IsZero() {
-			s.JWT.Algorithms = append(s.JWT.Algorithms, symmetric...)
+			s.JWT.Algorithms = append(s.JWT.Algorithms, usualSymmetric...)
 		}
 		if s.JWT.JWKSURL != "" {
-			s.JWT.Algorithms = append(s.JWT.Algorithms, asymmetric...)
+			s.JWT.Algorithms = append(s.JWT.Algorithms, usualAsymmetric...)
 		}
 	}
 	if s.TLS.VerifyClient && s.TLS.ClientCAFile == "" {
-		s.TLS.ClientCAFile = b.edge.TLS.ClientCAFile
+		s.TLS.ClientCAFile = b.cfg.TLS.ClientCAFile
 	}
-	if s.TLS.Enabled && !s.TLS.AutoCert {
+	if s.TLS.Enabled && !s.TLS.AutoCert && !b.broken("websocket") && !b.edge.broken("tls") {
 		b.certificate()
 	}
 	if own, set := b.section.layer["admin_channels"]; set {
@@ -178,7 +186,7 @@ func (b *building) certificate() {
 	t.CertFile, t.KeyFile = b.lookup("_CERT_FILE"), b.lookup("_KEY_FILE")
 	switch {
 	case t.CertFile == "" && t.KeyFile == "":
-		t.CertFile, t.KeyFile = b.edge.TLS.CertFile, b.edge.TLS.KeyFile
+		t.CertFile, t.KeyFile = b.cfg.TLS.CertFile, b.cfg.TLS.KeyFile
 		if t.CertFile == "" || t.KeyFile == "" {
 			b.fail("websocket.tls_enabled", "needs a certificate: cert_file and key_file, %s and %s in the environment, or cert_file and key_file in the section tls",
 				b.variable("_CERT_FILE"), b.variable("_KEY_FILE"))
@@ -210,6 +218,19 @@ func (b *building) knownChannels(own setting) {
 	for _, name := range b.service.AdminChannels {
 		if _, err := b.find(name); err != nil {
 			b.add(own.at, own.name, "%v", err)
+		}
+	}
+}
+
+// checkCommonChannels reports channels of the section defaults that no service has.
+func (l *loading) checkCommonChannels(built []*building) {
+	common, set := l.defaults["admin_channels"]
+	if !set || common.broken || len(built) == 0 {
+		return
+	}
+	for _, name := range common.value.([]string) {
+		if !slices.ContainsFunc(built, func(b *building) bool { return b.has(name) }) {
+			l.add(common.at, common.name, "no service has %q, so it protects nothing", name)
 		}
 	}
 }

@@ -72,14 +72,15 @@ type Listener struct {
 
 // Proxies says whose word about a client's address is believed.
 type Proxies struct {
-	// Trusted holds networks ("10.0.0.0/8"), addresses and the word "loopback".
+	// Trusted holds networks ("10.0.0.0/8"), addresses and the words "loopback" and "unix".
 	Trusted []string
 	// Protocol expects the PROXY protocol from them.
 	Protocol bool
 }
 
 // TLS says how a listener is encrypted. Where Enabled is set, either CertFile and KeyFile
-// are, or AutoCert is; where VerifyClient is, ClientCAFile is too.
+// are, or AutoCert is; where VerifyClient is, ClientCAFile is too. Where Enabled is not
+// set, the rest has no effect.
 type TLS struct {
 	Enabled           bool
 	CertFile, KeyFile string
@@ -183,7 +184,8 @@ type JWT struct {
 	Algorithms       []string
 	JWKSURL          string
 	Issuer, Audience string
-	Leeway           time.Duration
+	// Leeway may be 0 for none.
+	Leeway time.Duration
 	// TokenExpiry is the life of tokens that `indranet token` makes.
 	TokenExpiry time.Duration
 	// MaxLife is the longest rest of its life that a token is accepted with.

@@ -54,6 +54,9 @@ func (w *walker) identify(root *yaml.Node, entries []entry, own layer) (schema.S
 		return service, true
 	}
 	clues := w.clues(entries, own)
+	if len(clues) == 0 && own.broken("websocket.port", "server_name") {
+		return "", false // These could have told.
+	}
 	if len(clues) == 0 {
 		w.add(w.at(root), "", `cannot be told which service it is for: no port, section or server_name tells; write "service: NAME" (%s)`, serviceNames())
 		return "", false
@@ -71,7 +74,7 @@ func (w *walker) identify(root *yaml.Node, entries []entry, own layer) (schema.S
 // clues finds what tells the service.
 func (w *walker) clues(entries []entry, own layer) []clue {
 	var list []clue
-	if port, set := own["websocket.port"]; set {
+	if port, set := own["websocket.port"]; set && !port.broken {
 		for _, service := range schema.Services() {
 			if port.value == service.Port() {
 				list = append(list, clue{service, port.at, fmt.Sprintf("the port %d", port.value)})
@@ -94,7 +97,7 @@ func (w *walker) clues(entries []entry, own layer) []clue {
 			}
 		}
 	}
-	if name, set := own["server_name"]; set {
+	if name, set := own["server_name"]; set && !name.broken {
 		if service, ok := serviceInName(name.value.(string)); ok {
 			list = append(list, clue{service, name.at, "the server_name"})
 		}

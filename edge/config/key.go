@@ -109,12 +109,22 @@ type setting struct {
 	at    Position
 	// name is the key's path as the file spells it.
 	name string
-	// vars are the variables that the value came from.
-	vars []string
+	// broken settings have no value: what they say is wrong, and reported.
+	broken bool
 }
 
 // layer is what one or more files set in sections of one sort, by the keys' paths.
 type layer map[string]setting
+
+// broken reports whether a setting of the groups, which are keys or sections, is.
+func (l layer) broken(groups ...string) bool {
+	for path, s := range l {
+		if s.broken && slices.ContainsFunc(groups, func(group string) bool { return inGroup(path, group) }) {
+			return true
+		}
+	}
+	return false
+}
 
 // empty reports whether a setting is as good as none, as "" is for files and secrets.
 func (s setting) empty() bool {

@@ -63,12 +63,12 @@ var serviceKeys = []*key{
 		"How long a client for which something waits may take nothing at all before it is closed with 4008."),
 
 	newKey("jwt.secret", secret(), Secret{}, func(s *Service) *Secret { return &s.JWT.Secret },
-		"The secret that tokens of the service are signed with (HS256), at least 32 bytes. Each service has one of its own.").
+		"The secret that tokens of the service are signed with, at least 32 bytes. Each service has one of its own.").
 		otherwise(`"${MAHAVISHNU_JWT_SECRET}"`, "the environment's {SERVICE}_JWT_SECRET, unless jwks_url is set; SERVICE is the name in capitals, with _ for -"),
 	newKey("jwt.previous_secret", secret(), Secret{}, func(s *Service) *Secret { return &s.JWT.PreviousSecret },
 		"A second secret that is accepted as well, while the first one is being changed."),
 	newKey("jwt.algorithm", algorithms(), []string{}, func(s *Service) *[]string { return &s.JWT.Algorithms },
-		"How tokens may be signed: HS256 with a secret, the others with jwks_url.").
+		"How tokens may be signed: HS… with a secret, the others with jwks_url. HS384 wants a secret of 48 bytes, HS512 of 64.").
 		otherwise(`["HS256"]`, "HS256 with a secret; RS256, ES256, EdDSA with jwks_url; all with both"),
 	newKey("jwt.jwks_url", jwksURL(), "", func(s *Service) *string { return &s.JWT.JWKSURL },
 		"Where the public keys of an identity provider are, whose tokens are accepted too."),

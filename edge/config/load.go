@@ -50,8 +50,6 @@ type loading struct {
 	first layer
 	// literals are secrets that stand in a file.
 	literals []setting
-	// unnamed tells that a file of a service could not be told whose it is.
-	unnamed bool
 }
 
 // section is what the files say of one service.
@@ -109,7 +107,7 @@ func (l *loading) read(src source) {
 			w.servicesSection(e.value)
 		case e.name == "defaults":
 			w.section(e.value, "defaults", "", serviceTree, serviceTree, l.defaults)
-			if port, set := l.defaults["websocket.port"]; set {
+			if port, set := l.defaults["websocket.port"]; set && !port.broken {
 				l.add(port.at, port.name, "is one service's, it cannot be the default of all")
 				delete(l.defaults, "websocket.port")
 			}
@@ -174,7 +172,6 @@ func (l *loading) serviceSays(service schema.Service, at Position, name string, 
 func (w *walker) fileOfService(root *yaml.Node, entries []entry, own layer) {
 	service, ok := w.identify(root, entries, own)
 	if !ok {
-		w.unnamed = true
 		return
 	}
 	w.serviceSays(service, w.at(root), "", own)
@@ -209,6 +206,7 @@ func (l *loading) merge(into layer, path string, s setting) {
 	switch {
 	case !exists:
 		into[path] = s
+	case before.broken || s.broken:
 	case !reflect.DeepEqual(before.value, s.value):
 		l.add(s.at, s.name, "is set to something else at %s", before.at)
 	}

@@ -26,7 +26,7 @@ import (
 // strict reports what production refuses.
 func (l *loading) strict(production bool, at Position, name, text string) {
 	if production {
-		l.add(at, name, "%s, which environment: production refuses", text)
+		l.add(at, name, "%s (refused in production)", text)
 	} else {
 		l.warn(at, name, text)
 	}
@@ -40,32 +40,41 @@ func (l *loading) edgeWhere(path string) (Position, string) {
 	return Position{}, path
 }
 
+// inProduction reports whether the rules for production apply: not where nobody knows.
+func (l *loading) inProduction(c *Config) bool {
+	return c.Environment == Production && !l.edge.broken("environment")
+}
+
 // checkEdge checks what is no service's.
 func (l *loading) checkEdge(c *Config) {
-	production := c.Environment == Production
+	production := l.inProduction(c)
 	fail := func(path, format string, args ...any) {
 		at, name := l.edgeWhere(path)
 		l.add(at, name, format, args...)
 	}
 	if production && c.Debug {
-		fail("debug", "is true, which environment: production refuses")
+		fail("debug", "is true (refused in production)")
 	}
 	for _, s := range l.literals {
-		l.strict(production, s.at, s.name, "holds a secret that stands in the file, it belongs in the environment: write ${NAME}")
+		l.strict(production, s.at, s.name, "is a secret that stands in the file, it belongs in the environment: write ${NAME}")
 	}
 	if everyone(c.Proxies.Trusted) {
 		at, name := l.edgeWhere("proxies.trusted")
 		l.strict(production, at, name, "trusts every address, so that everyone can say to be anyone")
 	}
-	if c.Proxies.Protocol && len(c.Proxies.Trusted) == 0 {
+	if c.Proxies.Protocol && len(c.Proxies.Trusted) == 0 && !l.edge.broken("proxies") {
 		fail("proxies.protocol", "needs proxies.trusted, nobody else's word is believed")
 	}
 	if c.NATS.CredentialsFile != "" && c.NATS.NKeySeedFile != "" {
 		fail("nats.nkey_seed_file", "and credentials_file are two ways of the same, one is enough")
 	}
-	l.pair("nats.tls.cert_file", c.NATS.CertFile, "nats.tls.key_file", c.NATS.KeyFile)
-	l.pair("tls.cert_file", c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile)
-	l.checkShared(c, production)
+	if !l.edge.broken("nats") {
+		l.pair("nats.tls.cert_file", c.NATS.CertFile, "nats.tls.key_file", c.NATS.KeyFile)
+	}
+	if !l.edge.broken("tls", "http", "proxies") {
+		l.pair("tls.cert_file", c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile)
+		l.checkShared(c, production)
+	}
 
 	for _, internal := range []struct {
 		name   string
@@ -86,7 +95,7 @@ func (l *loading) checkShared(c *Config, production bool) {
 	}
 	t := c.TLS
 	if production && t.AutoCert {
-		fail("tls.auto_cert", "is true, which environment: production refuses")
+		fail("tls.auto_cert", "is true (refused in production)")
 	}
 	if t.AutoCert && t.CertFile != "" {
 		fail("tls.auto_cert", "and cert_file are two ways of the same, one is enough")
@@ -124,15 +133,18 @@ func (l *loading) pair(cert, certFile, key, keyFile string) {
 
 // check checks a service by itself.
 func (b *building) check() {
-	production := b.edge.Environment == Production
+	production := b.inProduction(b.cfg)
 	s := &b.service
-	b.checkTLS(production)
-	b.checkTokens(production)
-
-	if s.WebSocket.Port == 0 && b.edge.HTTP.Listen == "" {
+	if !b.broken("websocket") && !b.edge.broken("tls", "proxies") {
+		b.checkTLS(production)
+	}
+	if !b.broken("websocket.require_auth", "jwt") {
+		b.checkTokens(production)
+	}
+	if s.WebSocket.Port == 0 && b.cfg.HTTP.Listen == "" && !b.edge.broken("http") {
 		b.fail("websocket.port", "is 0 and http.listen is empty, so nobody could reach the service")
 	}
-	if !s.WebSocket.RequireAuth {
+	if !s.WebSocket.RequireAuth && !b.broken("anonymous_permissions") {
 		at, name := b.where("websocket.require_auth")
 		if _, written := b.setting("anonymous_permissions"); !written {
 			b.strict(production, at, name, "is false, and anonymous_permissions does not say what may be done without a token")
@@ -161,7 +173,7 @@ func adminOf(permissions []string) string {
 func (b *building) checkTLS(production bool) {
 	s, t := &b.service, &b.service.TLS
 	if production && t.AutoCert {
-		b.fail("websocket.auto_cert", "is true, which environment: production refuses")
+		b.fail("websocket.auto_cert", "is true (refused in production)")
 	}
 	if t.AutoCert && t.CertFile != "" {
 		b.fail("websocket.auto_cert", "and cert_file are two ways of the same, one is enough")
@@ -181,7 +193,7 @@ func (b *building) checkTLS(production bool) {
 	if t.CertFile != "" {
 		b.note("websocket.cert_file", "has no effect without tls_enabled")
 	}
-	switch trusted := len(b.edge.Proxies.Trusted) > 0; {
+	switch trusted := len(b.cfg.Proxies.Trusted) > 0; {
 	case !loopback(s.WebSocket.Host) && !trusted:
 		at, name := b.where("websocket.host")
 		b.strict(production, at, name, "can be reached by other machines without TLS: set tls_enabled, or the proxies that have it in proxies.trusted")
@@ -208,13 +220,26 @@ func (b *building) checkTokens(production bool) {
 			b.note(path, "begins or ends with white space, which counts")
 		}
 	}
+	withSecret, withKeys := 0, 0
 	for _, algorithm := range jwt.Algorithms {
-		switch has := slices.Contains(symmetric, algorithm); {
-		case has && jwt.Secret.IsZero():
-			b.fail("jwt.algorithm", "has %s, which needs a secret", algorithm)
-		case !has && jwt.JWKSURL == "":
-			b.fail("jwt.algorithm", "has %s, which needs jwks_url", algorithm)
+		switch slices.Contains(symmetric, algorithm) {
+		case true:
+			withSecret++
+			if jwt.Secret.IsZero() {
+				b.fail("jwt.algorithm", "has %s, which needs a secret", algorithm)
+			}
+		case false:
+			withKeys++
+			if jwt.JWKSURL == "" {
+				b.fail("jwt.algorithm", "has %s, which needs jwks_url", algorithm)
+			}
 		}
+	}
+	if !jwt.Secret.IsZero() && withSecret == 0 {
+		b.fail("jwt.algorithm", "has none that uses the secret")
+	}
+	if jwt.JWKSURL != "" && withKeys == 0 {
+		b.fail("jwt.algorithm", "has none that uses jwks_url")
 	}
 	if jwt.TokenExpiry > jwt.MaxLife {
 		b.fail("jwt.token_expiry", "is longer than max_life, so the tokens would be refused")
@@ -263,12 +288,14 @@ func (l *loading) checkTogether(c *Config, built []*building) {
 	for _, internal := range []struct{ path, listen string }{
 		{"http.listen", c.HTTP.Listen}, {"metrics.listen", c.Metrics.Listen}, {"admin.listen", c.Admin.Listen},
 	} {
-		at, name := l.edgeWhere(internal.path)
-		take(internal.listen, at, name)
+		if at, name := l.edgeWhere(internal.path); !l.edge.broken(internal.path) {
+			take(internal.listen, at, name)
+		}
 	}
 	for _, b := range built {
-		at, name := b.where("websocket.port")
-		take(b.service.WebSocket.Addr(), at, name)
+		if at, name := b.where("websocket.port"); !b.broken("websocket.host", "websocket.port") {
+			take(b.service.WebSocket.Addr(), at, name)
+		}
 	}
 	l.checkSecrets(c, built)
 	l.checkLogs(c, built)
@@ -289,7 +316,7 @@ func (l *loading) checkSecrets(c *Config, built []*building) {
 				owner[s.Reveal()] = b.service.Name
 			case first != b.service.Name:
 				at, name := b.where(path)
-				l.strict(c.Environment == Production, at, name, "is also accepted by "+string(first)+", so that a token for one service is good for both")
+				l.strict(l.inProduction(c), at, name, "is also accepted by "+string(first)+", so that a token for one service is good for both")
 			}
 		}
 	}

@@ -90,7 +90,7 @@ func (u URL) servers() []*url.URL {
 	var list []*url.URL
 	for one := range strings.SplitSeq(u.Reveal(), ",") {
 		parsed, err := url.Parse(strings.TrimSpace(one))
-		if err != nil {
+		if err != nil || parsed.Opaque != "" {
 			parsed = nil
 		}
 		list = append(list, parsed)

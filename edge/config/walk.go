@@ -116,20 +116,19 @@ func (w *walker) unknown(e entry, name string, t, root *tree) {
 
 // set reads the value of a key.
 func (w *walker) set(e entry, name string, k *key, into layer) {
+	s := setting{at: w.at(e.value), name: name}
 	it, written, ok := w.item(e.value, name)
-	if !ok {
+	var wrong *fault
+	if ok {
+		if s.value, wrong = k.read(it); wrong != nil {
+			w.add(wrong.at, name, "%s", wrong.text)
+		}
+	}
+	if !ok || wrong != nil {
+		s.broken, s.value = true, nil
+		w.merge(into, k.path, s)
 		return
 	}
-	value, wrong := k.read(it)
-	if wrong != nil {
-		w.add(wrong.at, name, "%s", wrong.text)
-		return
-	}
-	var vars []string
-	for _, s := range it.values {
-		vars = append(vars, s.vars...)
-	}
-	s := setting{value: value, at: w.at(e.value), name: name, vars: vars}
 	if written {
 		w.literal(k, s)
 	}
