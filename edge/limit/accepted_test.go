@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/pires/go-proxyproto"
 
 	"github.com/bodhisattva/indranet/edge/conn"
 )
@@ -95,13 +96,30 @@ func echoed(t *testing.T, ws *websocket.Conn, message string) {
 }
 
 func TestAnUpgradeGivesThePlaceBack(t *testing.T) {
-	for _, secure := range []bool{false, true} {
-		name := map[bool]string{false: "plain", true: "TLS"}[secure]
-		t.Run(name, func(t *testing.T) {
-			g := newGate(t, GateConfig{MaxHalfOpen: 2, MaxHalfOpenPerAddress: 2, HandshakeTimeout: time.Minute})
-			s, served := upgrading(t, g, secure)
+	for _, c := range []struct {
+		name            string
+		secure, proxied bool
+	}{{"plain", false, false}, {"TLS", true, false}, {"plain behind PROXY", false, true}, {"TLS behind PROXY", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			config := GateConfig{MaxHalfOpen: 2, MaxHalfOpenPerAddress: 2, HandshakeTimeout: time.Minute}
+			header := ""
+			if c.proxied {
+				config.Trusted, config.Proxy = mustParse(t, "loopback"), ProxyOnly
+				header = version2(t, "192.0.2.1:5678", proxyproto.PROXY, 0)
+			}
+			g := newGate(t, config)
+			s, served := upgrading(t, g, c.secure)
 			address := strings.Replace(s.URL, "0.0.0.0", "127.0.0.1", 1)
-			client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+			client := &http.Client{Transport: &http.Transport{
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					nc, err := new(net.Dialer).DialContext(ctx, network, address)
+					if err == nil && header != "" {
+						_, err = nc.Write([]byte(header))
+					}
+					return nc, err
+				},
+			}}
 			defer client.CloseIdleConnections()
 			for range 10 { // more than there are places
 				ws, _, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPClient: client})
@@ -112,7 +130,7 @@ func TestAnUpgradeGivesThePlaceBack(t *testing.T) {
 				defer func() { _ = ws.CloseNow() }()
 				switch nc := (<-served).(type) {
 				case *net.TCPConn:
-					if secure {
+					if c.secure {
 						t.Error("TLS was taken off")
 					}
 				case *tls.Conn:
@@ -132,6 +150,23 @@ func TestAnUpgradeGivesThePlaceBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAPlaceComesBackFromAStalledTLSHandshake(t *testing.T) {
+	g := newGate(t, GateConfig{MaxHalfOpen: 5, HandshakeTimeout: 300 * time.Millisecond})
+	s, _ := upgrading(t, g, true)
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	for i := range 5 {
+		hello := []byte{22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3} // of 512 bytes, the first few
+		if _, err := dial(t, "127.0.0.1", port).Write(hello[:2*i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, "all places are taken", func() bool { return g.Accepted() == 5 })
+	wait(t, "the places come back", func() bool { return g.HalfOpen() == 0 })
+	if n := g.Refused(ReasonTimeout); n != 5 {
+		t.Errorf("%d timeouts are counted, want 5", n)
 	}
 }
 

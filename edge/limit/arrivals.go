@@ -7,7 +7,8 @@ import (
 )
 
 // arrivalKeys bounds the addresses whose arrivals are remembered. One that has not come
-// for as long as its burst takes to refill, a second, is forgotten anyway.
+// for as long as its burst takes to refill, a second, is forgotten anyway. They take 10 MB
+// at most.
 const arrivalKeys = 1 << 16
 
 // arrivals limits the new connections a second of each address: a token bucket each, of

@@ -14,7 +14,7 @@ type FailuresConfig struct {
 	// Window is how long a failure counts, Block how long a key is blocked. 0 means
 	// 10 minutes.
 	Window, Block time.Duration
-	// Keys bounds how many keys are remembered. 0 means 65,536: at most 10 MB with
+	// Keys bounds how many keys are remembered. 0 means 65,536: at most 20 MB with
 	// a Max of 10, reached only when as many addresses fail within Window.
 	Keys int
 }

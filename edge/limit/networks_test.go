@@ -129,7 +129,7 @@ func FuzzNobodyChoosesHisAddress(f *testing.F) {
 	f.Add("10.0.0.1, 10.0.0.2", []byte{198, 51, 100, 1}, uint8(1), uint8(0))
 	f.Add("198.51.100.1\n127.0.0.1\n,", []byte{192, 0, 2, 1}, uint8(3), uint8(5))
 	f.Add("[::1]:5,\t,unknown", []byte("\x20\x01\x0d\xb8aaaabbbbcccc"), uint8(9), uint8(0xff))
-	f.Add(strings.Repeat(" ,", 9000), []byte{1, 2, 3, 4}, uint8(30), uint8(2))
+	f.Add(strings.Repeat(" ,", 40), []byte{1, 2, 3, 4}, uint8(30), uint8(2))
 	trusted := mustParse(f, "10.0.0.0/8", "loopback")
 	f.Fuzz(func(t *testing.T, spoofed string, address []byte, hops, how uint8) {
 		client, ok := netip.AddrFromSlice(address)
