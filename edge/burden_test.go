@@ -96,7 +96,7 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 
 func TestOneSlowClientDelaysNobodyAndLosesNothing(t *testing.T) {
 	srv, e := started(t, func(c *edge.Config) {
-		c.Feed = feed.Config{RingFrames: 50}
+		every(c, func(s *edge.Service) { s.Feed = feed.Config{RingFrames: 50} })
 		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096} })
 	})
 	s := newStore(t, srv)
@@ -201,7 +201,7 @@ func TestAClientThatTakesNothingIsClosedAndCanResume(t *testing.T) {
 func TestPagesOfAConnectionAreBoundedHoweverManySubscriptionsItHas(t *testing.T) {
 	const channels, each, bound = 50, 40, 256 << 10
 	srv, e := started(t, func(c *edge.Config) {
-		c.Feed = feed.Config{RingFrames: 1}
+		every(c, func(s *edge.Service) { s.Feed = feed.Config{RingFrames: 1} })
 		every(c, func(s *edge.Service) { s.Conn = conn.Config{WriteBufferBytes: 4096} })
 		every(c, func(s *edge.Service) { s.Limits = request.Limits{PageBytes: bound} })
 	})

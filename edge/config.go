@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -64,8 +65,6 @@ type Config struct {
 	// Shards is the number of goroutines that tell connections of news, per
 	// service. Default 1.
 	Shards int
-	// Feed bounds what the edge holds of channels.
-	Feed feed.Config
 }
 
 // Service is what an edge can be told of one service. The zero value lets anybody
@@ -93,6 +92,10 @@ type Service struct {
 	// Conn and Limits bound what a connection may take.
 	Conn   conn.Config
 	Limits request.Limits
+	// Feed bounds what the edge holds of the service's channels.
+	Feed feed.Config
+	// Log gets the lines that are about the service alone. Default: the edge's.
+	Log *slog.Logger
 }
 
 // Operators is a listener that is not for clients.

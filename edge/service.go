@@ -71,6 +71,9 @@ func (s *service) takesTokens() bool { return s.cfg.Auth.Secret != "" || s.cfg.A
 
 // startService makes the service's feeds and its server.
 func (e *Edge) startService(ctx context.Context, s *service) error {
+	if s.cfg.Log == nil {
+		s.cfg.Log = e.logger
+	}
 	if s.takesTokens() {
 		verifier, err := auth.NewVerifier(ctx, s.cfg.Auth, nil)
 		if err != nil {
@@ -80,13 +83,13 @@ func (e *Edge) startService(ctx context.Context, s *service) error {
 		e.onStop(func(context.Context) { verifier.Close() })
 	}
 	log := e.bus.Service(s.name)
-	feeds := feed.New(s.name, e.cfg.Catalogue, log, log, e.cfg.Feed, e.logger)
+	feeds := feed.New(s.name, e.cfg.Catalogue, log, log, s.cfg.Feed, s.cfg.Log)
 	log.OnSuspect(feeds.Suspect)
 	e.onStop(func(context.Context) { feeds.Close() })
 	s.server = request.NewServer(request.Config{
 		About:     request.About{Service: s.name, Server: s.cfg.Server, Edge: e.cfg.Name, Version: e.cfg.Version},
 		Catalogue: e.cfg.Catalogue, Feeds: feeds, Shards: e.cfg.Shards, Limits: s.cfg.Limits, Door: e.door(s),
-		Budget: e.budget, Connected: e.bus.Connected, Logger: e.logger,
+		Budget: e.budget, Connected: e.bus.Connected, Logger: s.cfg.Log,
 	})
 	e.onStop(func(context.Context) { s.server.Close() })
 	return nil

@@ -86,7 +86,7 @@ func play(t *testing.T, file string) {
 		if first := archive.Files[0]; first.Name == "edge" {
 			every(c, func(s *edge.Service) { configure(t, &s.Conn, string(first.Data)) })
 		}
-		c.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20}
+		every(c, func(s *edge.Service) { s.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20} })
 		every(c, func(s *edge.Service) { s.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second} })
 	})
 	defer func() {

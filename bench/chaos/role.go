@@ -108,10 +108,11 @@ func (e *edgeRole) play(ctx context.Context, r role) error {
 	for {
 		app, err := edge.New(edge.Config{
 			NATS: stream.Config{URL: e.NATS, Options: []nats.Option{nats.IgnoreDiscoveredServers()}},
-			HTTP: e.HTTP, Name: r.Name, Version: "chaos", Feed: e.Feed,
+			HTTP: e.HTTP, Name: r.Name, Version: "chaos",
 			Services: edge.Public(edge.Service{
 				Conn:   conn.Config{PingInterval: 3 * time.Second, PingTimeout: 5 * time.Second, SlowTimeout: 20 * time.Second, MaxConnections: 10_000},
 				Limits: request.Limits{PositionEvery: 2 * time.Second},
+				Feed:   e.Feed,
 			}),
 			OpenMetrics: true,
 		}, logger)

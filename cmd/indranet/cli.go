@@ -23,6 +23,7 @@ Exit codes: 0 it is done; 1 what was asked for failed, and the error says why;
 // commands is the command line.
 type commands struct {
 	Dev     devCmd     `cmd:"" help:"Run everything on this machine: NATS, an edge, a page and demo events."`
+	Edge    edgeCmd    `cmd:"" help:"Serve clients, as a configuration says."`
 	Publish publishCmd `cmd:"" help:"Publish one event."`
 	Tail    tailCmd    `cmd:"" help:"Print the events of a channel as they come."`
 	History historyCmd `cmd:"" help:"Print past events of a channel."`
@@ -31,7 +32,14 @@ type commands struct {
 		Diff  diffCmd  `cmd:"" help:"Say what apply would do. Exits 1 where something is missing or differs."`
 		Ls    lsCmd    `cmd:"" help:"List the streams."`
 	} `cmd:"" help:"Look after the streams that store the events."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Token struct {
+		Mint    mintCmd    `cmd:"" default:"withargs" help:"Print a token for a user (the default)."`
+		Inspect inspectCmd `cmd:"" help:"Say of a token why an edge accepts or refuses it."`
+	} `cmd:"" help:"Make and explain tokens."`
+	Revoke      revokeCmd      `cmd:"" help:"Take tokens back."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration."`
+	VerifyCerts verifyCertsCmd `cmd:"" help:"Say what is wrong with certificates."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // run parses the arguments, runs the command and returns the exit code.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/schema"
 )
@@ -70,6 +71,11 @@ func (c *applyCmd) Run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
 	defer cancel()
 	report, err := publisher.EnsureStreams(ctx, nc, c.config(), c.list()...)
+	if err == nil {
+		var bucket publisher.StreamReport
+		bucket, err = stream.EnsureRevocations(ctx, nc, c.Replicas)
+		report = append(report, bucket)
+	}
 	fmt.Fprint(std.out, report)
 	if err == nil && report.Drift() {
 		err = errors.New("a stream differs in what cannot be changed")
@@ -103,6 +109,11 @@ func (c *diffCmd) Run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
 	defer cancel()
 	report, err := publisher.Diff(ctx, nc, c.config(), c.list()...)
+	if err == nil {
+		var bucket publisher.StreamReport
+		bucket, err = stream.DiffRevocations(ctx, nc, c.Replicas)
+		report = append(report, bucket)
+	}
 	fmt.Fprint(std.out, report)
 	if err == nil && report.Drift() {
 		err = errors.New("the streams are not as they should be; correct them with: indranet streams apply")

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bodhisattva/indranet/edge"
+	"github.com/bodhisattva/indranet/edge/auth"
+	"github.com/bodhisattva/indranet/edge/certs"
+	"github.com/bodhisattva/indranet/edge/config"
+	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/feed"
+	"github.com/bodhisattva/indranet/edge/limit"
+	"github.com/bodhisattva/indranet/edge/request"
+	"github.com/bodhisattva/indranet/edge/stream"
+	"github.com/bodhisattva/indranet/schema"
+)
+
+// drainTimeout is how long clients of an edge have to say goodbye.
+const drainTimeout = 15 * time.Second
+
+// configFlags name the configuration.
+type configFlags struct {
+	Config []string `short:"c" required:"" type:"existingfile" sep:"none" placeholder:"FILE" help:"The configuration; once for each file, where services have one of their own."`
+}
+
+func (c configFlags) load() (config.Config, config.Report, error) {
+	return config.Load(c.Config, os.LookupEnv)
+}
+
+type edgeCmd struct {
+	configFlags
+}
+
+// Help is shown by --help.
+func (edgeCmd) Help() string {
+	return `Serves the services of the configuration until it is ended: at SIGTERM connections are told when to reconnect. SIGHUP reads the certificates again; those that changed are noticed within 10 s anyway. See deploy/config/reference.yaml for every key, and check a file with: indranet check-config.
+
+Examples:
+
+    indranet edge -c deploy/config/production.yaml
+    indranet edge -c mahavishnu.yaml -c dhruva.yaml`
+}
+
+// Run serves until ctx ends.
+func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
+	cfg, report, err := c.load()
+	if err != nil {
+		return err
+	}
+	logs := newLogs(std.err)
+	defer func() { err = errors.Join(err, logs.Close()) }()
+	logger := logs.open(cfg.Logging)
+	for _, warning := range report.Warnings {
+		logger.Warn("configuration", "warning", warning.Error())
+	}
+	edgeCfg, err := edgeConfig(cfg, logs)
+	if err != nil {
+		return err
+	}
+	edgeCfg.Version = buildVersion()
+	e, err := edge.New(edgeCfg, logger)
+	if err != nil {
+		return err
+	}
+	if err := e.Start(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		err = errors.Join(err, e.Stop(stopping))
+	}()
+	logger.Info("serving", "config", cfg)
+	for _, s := range cfg.Services {
+		logger.Info("serving", "config", s)
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			if err := e.Reload(); err != nil {
+				logger.Error("the certificates stay what they were", "error", err)
+			} else {
+				logger.Info("the certificates were read again")
+			}
+		}
+	}
+}
+
+// edgeConfig is a configuration as an edge takes it.
+func edgeConfig(cfg config.Config, logs *logs) (edge.Config, error) {
+	options, err := stream.Security{
+		Creds: cfg.NATS.CredentialsFile, NKey: cfg.NATS.NKeySeedFile,
+		CA: cfg.NATS.CAFile, Cert: cfg.NATS.CertFile, Key: cfg.NATS.KeyFile,
+	}.Options()
+	if err != nil {
+		return edge.Config{}, err
+	}
+	networks := func(list []string, what string) limit.Networks {
+		n, wrong := limit.ParseNetworks(list)
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", what, wrong))
+		}
+		return n
+	}
+	failed := cfg.Limits.FailedAuth
+	c := edge.Config{
+		NATS: stream.Config{URL: cfg.NATS.URL.Reveal(), Options: options},
+		HTTP: cfg.HTTP.Listen, TLS: tlsConfig(cfg.TLS), Services: map[schema.Service]edge.Service{},
+		Origins:      cfg.Origins,
+		LocalOrigins: cfg.Environment == config.Development,
+		Metrics:      edge.Operators{Addr: cfg.Metrics.Listen, Allow: networks(cfg.Metrics.Allow, "metrics.allow")},
+		Admin:        edge.Operators{Addr: cfg.Admin.Listen, Allow: networks(cfg.Admin.Allow, "admin.allow")},
+		Gate: limit.GateConfig{
+			Trusted:     networks(cfg.Proxies.Trusted, "proxies.trusted"),
+			MaxHalfOpen: cfg.Limits.HalfOpen, MaxHalfOpenPerAddress: cfg.Limits.HalfOpenPerAddress,
+			ArrivalsPerAddress: cfg.Limits.ConnectionsPerAddressPerSecond, Pace: cfg.Limits.HandshakesPerSecond,
+			HandshakeTimeout: limit.DefaultGate().HandshakeTimeout,
+		},
+		Failures:    limit.FailuresConfig{Max: failed.Attempts, Window: failed.Window, Block: failed.Block},
+		QueuedBytes: cfg.Limits.QueuedBytes, MemoryLimit: cfg.MemoryLimit, RevocationGrace: cfg.RevocationGrace,
+	}
+	if cfg.Proxies.Protocol {
+		c.Gate.Proxy = limit.ProxyRequired
+	}
+	for _, s := range cfg.Services {
+		c.Services[s.Name] = serviceConfig(s, logs)
+	}
+	return c, err
+}
+
+func serviceConfig(s config.Service, logs *logs) edge.Service {
+	w := s.WebSocket
+	return edge.Service{
+		Addr: w.Addr(), TLS: tlsConfig(s.TLS), Server: s.ServerName, RequireAuth: w.RequireAuth,
+		Auth: auth.Config{
+			Secret: s.JWT.Secret.Reveal(), Previous: s.JWT.PreviousSecret.Reveal(), Algorithms: s.JWT.Algorithms, JWKS: s.JWT.JWKSURL,
+			Issuer: s.JWT.Issuer, Audience: s.JWT.Audience, Leeway: orNone(s.JWT.Leeway), MaxLife: s.JWT.MaxLife,
+		},
+		Anonymous: s.AnonymousPermissions, AdminChannels: s.AdminChannels,
+		MaxPerUser: w.MaxConnectionsPerUser, MaxPerAddress: w.MaxConnectionsPerAddress,
+		Conn: conn.Config{
+			MaxMessageBytes: int(w.MaxMessageBytes), MaxConnections: w.MaxConnections,
+			PingInterval: w.PingInterval, PingTimeout: w.PingTimeout, CloseTimeout: w.CloseTimeout, SlowTimeout: w.SlowTimeout,
+		},
+		Limits: request.Limits{
+			MaxSubscriptions: w.MaxSubscriptions, PageBytes: int(w.ReplayBytes),
+			MessagesPerSecond: w.MessageRateLimit, MaxAge: w.MaxConnectionAge,
+		},
+		Feed: feed.Config{RingFrames: w.BroadcastQueueSize},
+		Log:  logs.open(s.Logging),
+	}
+}
+
+// orNone makes a configured zero the package's word for none.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func tlsConfig(t config.TLS) certs.Config {
+	if !t.Enabled {
+		return certs.Config{}
+	}
+	c := certs.Config{Auto: t.AutoCert, VerifyClient: t.VerifyClient, Files: certs.Files{ClientCA: t.ClientCAFile}}
+	if !t.AutoCert {
+		c.Files.Cert, c.Files.Key = t.CertFile, t.KeyFile
+	}
+	return c
+}
+
+type checkConfigCmd struct {
+	configFlags
+	Print bool `help:"Also print the configuration with all defaults, without its secrets."`
+}
+
+// Help is shown by --help.
+func (checkConfigCmd) Help() string {
+	return `Reads the files as an edge would, with the same environment, and says everything that is wrong with them, with line and column. Exits 1 where an edge would not start. No connection is made and no certificate is read; see verify-certs.
+
+Examples:
+
+    indranet check-config -c deploy/config/production.yaml
+    indranet check-config -c mahavishnu.yaml -c dhruva.yaml --print`
+}
+
+// Run checks.
+func (c *checkConfigCmd) Run(std stdio) error {
+	cfg, report, err := c.load()
+	fmt.Fprint(std.out, report)
+	if err != nil {
+		return err
+	}
+	if c.Print {
+		fmt.Fprint(std.out, cfg)
+	}
+	fmt.Fprintln(std.out, "the configuration is good")
+	return nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/DeRuina/timberjack"
+
+	"github.com/bodhisattva/indranet/edge/config"
+)
+
+// logs are the places that an edge logs to, each opened once.
+type logs struct {
+	standard io.Writer
+	files    map[string]*timberjack.Logger
+}
+
+func newLogs(standard io.Writer) *logs {
+	return &logs{standard: standard, files: map[string]*timberjack.Logger{}}
+}
+
+// open returns the logger of a configuration.
+func (l *logs) open(cfg config.Logging) *slog.Logger {
+	out := l.standard
+	if cfg.File != "" {
+		file := l.files[cfg.File]
+		if file == nil {
+			file = &timberjack.Logger{
+				Filename: cfg.File, MaxSize: int(max(cfg.Rotation>>20, 1)), MaxAge: int(cfg.Retention / (24 * time.Hour)),
+				Compression: "gzip", FileMode: 0o640,
+			}
+			l.files[cfg.File] = file
+		}
+		out = file
+	}
+	options := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Format == "text" {
+		return slog.New(slog.NewTextHandler(out, options))
+	}
+	return slog.New(slog.NewJSONHandler(out, options))
+}
+
+// Close closes the files.
+func (l *logs) Close() error {
+	var problems []error
+	for _, file := range l.files {
+		problems = append(problems, file.Close())
+	}
+	return errors.Join(problems...)
+}
