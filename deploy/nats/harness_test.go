@@ -74,11 +74,16 @@ func keys(t *testing.T) map[role]stream.Security {
 	return security
 }
 
-// run starts a server from a file of this directory as it is.
+// run starts a server from a file as it is.
 func run(t *testing.T, file string) *server.Server {
 	t.Helper()
 	opts, err := server.ProcessConfigFile(file)
 	must(t, err)
+	return start(t, opts)
+}
+
+func start(t *testing.T, opts *server.Options) *server.Server {
+	t.Helper()
 	// Not of the configuration, but of a server within a test.
 	opts.NoLog, opts.NoSigs = true, true
 	srv, err := server.NewServer(opts)

@@ -140,10 +140,10 @@ func publishes(t *testing.T, d *deployment, bus *stream.Bus, service schema.Serv
 			return err == nil && n == 6 && !more
 		})
 	}
-	last, _, err := log.Tails(t.Context(), []schema.Channel{c}, 0, 0)
-	if err != nil || last[c] != 6 {
-		t.Errorf("tails %v, %v", last, err)
-	}
+	until(t, "the tail", func() bool {
+		last, _, err := log.Tails(t.Context(), []schema.Channel{c}, 0, 0)
+		return err == nil && last[c] == 6
+	})
 }
 
 // operates has the operator do what the commands do.

@@ -315,14 +315,14 @@ func (n natsBucket) state(ctx context.Context) (bucketState, error) {
 }
 
 func (n natsBucket) page(ctx context.Context, from uint64, each func(revocation)) (bool, error) {
-	any := false
+	some := false
 	end, err := n.get.Get(ctx, RevocationsStream, directget.Request{Seq: from, NextBySubj: revocationSubjects, Batch: revocationPage},
 		func(m *directget.Message) error {
-			any = true
+			some = true
 			each(revocationOf(m))
 			return nil
 		})
-	if errors.Is(err, directget.ErrIncomplete) && any {
+	if errors.Is(err, directget.ErrIncomplete) && some {
 		return true, nil // What came is right; the caller goes on behind it.
 	}
 	return end.NumPending > 0, err
