@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -61,6 +62,10 @@ func expand(text string, env func(string) (string, bool)) expansion {
 			b.WriteString(value)
 		default:
 			e.unset = append(e.unset, name)
+		}
+		if b.Len() > maxText {
+			e.problem = fmt.Sprintf("is longer than %d bytes with its variables", maxText)
+			return e
 		}
 		// The default stands in the file whether it is used or not.
 		e.written = e.written || normal != ""

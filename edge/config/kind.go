@@ -28,7 +28,7 @@ type scalar struct {
 func (s scalar) show() string {
 	switch {
 	case len(s.vars) > 0:
-		return "the value of ${" + strings.Join(s.vars, "}, ${") + "}"
+		return "the value of ${" + strings.Join(s.vars[:min(len(s.vars), 3)], "}, ${") + "}"
 	case len(s.text) > 40:
 		return strconv.Quote(strings.ToValidUTF8(s.text[:40], "")) + "…"
 	default:
@@ -313,8 +313,11 @@ func text(about string, check func(string) string) kind[string] {
 	}, strconv.Quote)
 }
 
-// maxText bounds texts, in bytes. No path, URL or address is longer.
-const maxText = 4096
+// Bounds of texts, in bytes, and of lists. No path, URL or address is longer.
+const (
+	maxText = 4096
+	maxList = 1000
+)
 
 // texts is a list of texts. What check returns is what the list holds.
 func texts(about string, check func(string) (string, string)) kind[[]string] {
@@ -324,6 +327,9 @@ func texts(about string, check func(string) (string, string)) kind[[]string] {
 		read: func(it item) ([]string, *fault) {
 			if !it.list {
 				return nil, &fault{it.at, "is not a list, should be " + about}
+			}
+			if len(it.values) > maxList {
+				return nil, &fault{it.at, fmt.Sprintf("has more than %d entries", maxList)}
 			}
 			list := make([]string, 0, len(it.values))
 			for _, s := range it.values {

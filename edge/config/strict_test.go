@@ -14,7 +14,7 @@ const one = "services: {dhruva: {}}\n"
 
 func TestUnknownKeysAreNamedWithTheNearest(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"enviroment: production\n" + one, "a.yaml:1:1: enviroment: is not a key that exists; the nearest is environment"},
+		{"environmen: production\n" + one, "a.yaml:1:1: environmen: is not a key that exists; the nearest is environment"},
 		{one + "nats:\n  urls: x\n", "a.yaml:3:3: nats.urls: is not a key that exists; the nearest is url"},
 		{"services:\n  dhruva:\n    websocket:\n      prot: 1\n", "a.yaml:4:7: services.dhruva.websocket.prot: is not a key that exists; the nearest is port"},
 		{"services:\n  dhruva:\n    max_connections: 1\n", "services.dhruva.max_connections: is not a key that exists; the nearest is websocket.max_connections"},
@@ -320,4 +320,47 @@ func TestWhatFollowsFromAProblemIsNoOtherProblem(t *testing.T) {
 	}
 	// Of two files that say different things, one being wrong, the wrong one is named.
 	wantProblems(t, secrets, []string{"debug: 1\n" + one, "debug: false\n"}, "a.yaml:1:8: debug")
+}
+
+func TestLargeFilesAreReadInBoundedTime(t *testing.T) {
+	env := secrets.with("LONG", strings.Repeat("canary", 600))
+	fill := func(before, repeated, after string) string {
+		return before + strings.Repeat(repeated, (maxFile-len(before)-len(after))/len(repeated)) + after
+	}
+	var list, keys, services strings.Builder
+	for i := range 70_000 {
+		fmt.Fprintf(&list, "h%d,", i)
+		fmt.Fprintf(&keys, "  k%d: 1\n", i)
+		fmt.Fprintf(&services, "  s%d: {}\n", i)
+	}
+	for _, test := range []struct{ name, text, want string }{
+		{"list", one + "origins: [" + list.String() + "]", "has more than 1000 entries"},
+		{"lists in a list", fill(one+"origins: [", "[],", "]"), "has a list within a list"},
+		{"variables", fill(one+"server_name: \"", "${LONG}", "\""), "is longer than 4096 bytes with its variables"},
+		{"unset variables", fill(one+"server_name: \"", "${U}", "\""), "U is not set"},
+		{"escapes", fill(one+"server_name: \"", "$${", "\""), "is longer than 4096 bytes"},
+		{"keys", "websocket:\n" + keys.String(), "more"},
+		{"services", "services:\n" + services.String(), "more"},
+		{"one key", fill(one, "k", ": 1"), "is not"},
+		{"duplicates", fill(one, "a: 1\n", ""), "more"},
+		{"quotes", fill(one+"debug: '", "''", "'"), "is not true or false"},
+		{"comments", fill(one, "# a\n", ""), ""},
+		{"anchors", fill(one+"pools: [", "&a a,", "]"), "pools"},
+		{"ignored", fill("service: dhruva\ndistribution:\n", "  - a\n", ""), ""},
+		{"documents", fill(one, "--- a\n", ""), "second document"},
+	} {
+		start := time.Now()
+		_, _, err := loadTexts(env, test.text)
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s took %v", test.name, took)
+		} else {
+			t.Logf("%s: %v", test.name, took)
+		}
+		switch {
+		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: %.300v, want %q", test.name, err, test.want)
+		case err != nil && len(err.Error()) > 64<<10:
+			t.Errorf("%s: an error of %d bytes", test.name, len(err.Error()))
+		}
+	}
 }
