@@ -112,10 +112,12 @@ func shake(t testing.TB, input []byte) (got handshake) {
 // a whole request, or a body that never comes holds its connection for ever, and one
 // for an answer that nobody reads.
 func newHTTPServer(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 8 << 10, ErrorLog: log.New(io.Discard, "", 0),
+		WriteTimeout: 30 * time.Second, IdleTimeout: 15 * time.Second,
+		MaxHeaderBytes: 16 << 10, Protocols: &protocols, ErrorLog: log.New(io.Discard, "", 0),
 	}
 }
 
@@ -266,9 +268,9 @@ var shapes = []struct {
 	{"Connection: close, Upgrade", "Connection: Upgrade", "Connection: close, Upgrade", 101},
 	{"Expect", "Host: edge", "Host: edge\r\nExpect: 100-continue", 101},
 	{"Expect something else", "Host: edge", "Host: edge\r\nExpect: wonders", 417},
-	{"a header of 16 KiB", "Host: edge", "Host: edge\r\nX: " + strings.Repeat("x", 16<<10), 431},
-	{"3000 headers", "Host: edge", "Host: edge" + strings.Repeat("\r\nX: y", 3000), 431},
-	{"a target of 16 KiB", "/ws", "/" + strings.Repeat("w", 16<<10), 431},
+	{"a header of 32 KiB", "Host: edge", "Host: edge\r\nX: " + strings.Repeat("x", 32<<10), 431},
+	{"6000 headers", "Host: edge", "Host: edge" + strings.Repeat("\r\nX: y", 6000), 431},
+	{"a target of 32 KiB", "/ws", "/" + strings.Repeat("w", 32<<10), 431},
 	{"a protocol with a line end", "Host: edge", "Host: edge\r\nSec-WebSocket-Protocol: a\r\n\tX-Evil: b", 101},
 	{"extensions without end", "Host: edge", "Host: edge\r\nSec-WebSocket-Extensions: " + strings.Repeat("permessage-deflate;;\"", 200), 101},
 }

@@ -129,7 +129,7 @@ func TestHandshakesThatNeverEndAreCut(t *testing.T) {
 		{"a page that nobody reads", say(page + "\r\n"), false, 30 * time.Second},
 		{"an answered handshake that nobody reads", say(goodHandshake), false, upgradeTimeout},
 		{"a refused handshake", say(strings.Replace(goodHandshake, "13", "8", 1)), true, time.Second},
-		{"idling after a page", say(page + "\r\n"), true, time.Minute},
+		{"idling after a page", say(page + "\r\n"), true, 15 * time.Second},
 		{"a page, then a byte a second", func(nc net.Conn) {
 			say(page + "\r\n")(nc)
 			drip(goodHandshake)(nc)
