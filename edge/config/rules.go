@@ -113,10 +113,25 @@ func (l *loading) checkShared(c *Config, production bool) {
 		fail("tls.enabled", "needs cert_file and key_file")
 	}
 	host, _, err := net.SplitHostPort(c.HTTP.Listen)
-	if err == nil && !t.Enabled && !loopback(host) && len(c.Proxies.Trusted) == 0 {
-		at, name := l.edgeWhere("http.listen")
-		l.strict(production, at, name, "can be reached by other machines without TLS: set tls.enabled, or the proxies that have it in proxies.trusted")
+	if err != nil || t.Enabled || loopback(host) {
+		return
 	}
+	at, name := l.edgeWhere("http.listen")
+	if len(c.Proxies.Trusted) == 0 {
+		l.strict(production, at, name, "can be reached by other machines without TLS: set tls.enabled, or the proxies that have it in proxies.trusted")
+	} else if local(c.Proxies.Trusted) {
+		l.warn(at, name, onlyLocal)
+	}
+}
+
+const onlyLocal = "can be reached by other machines without TLS, while all proxies in proxies.trusted are on this one: 127.0.0.1 would do"
+
+// local reports whether all proxies are on this machine.
+func local(list []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool {
+		addr, _, _ := strings.Cut(s, "/")
+		return s != "loopback" && s != "unix" && !loopback(addr)
+	})
 }
 
 // pair checks that two files are both set or neither.
@@ -194,6 +209,8 @@ func (b *building) checkTLS(production bool) {
 		b.note("websocket.cert_file", "has no effect without tls_enabled")
 	}
 	switch trusted := len(b.cfg.Proxies.Trusted) > 0; {
+	case !loopback(s.WebSocket.Host) && trusted && local(b.cfg.Proxies.Trusted):
+		b.note("websocket.host", onlyLocal)
 	case !loopback(s.WebSocket.Host) && !trusted:
 		at, name := b.where("websocket.host")
 		b.strict(production, at, name, "can be reached by other machines without TLS: set tls_enabled, or the proxies that have it in proxies.trusted")

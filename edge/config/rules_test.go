@@ -217,6 +217,8 @@ func TestLogFileIsWrittenInOneWay(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"metrics: {listen: '0.0.0.0:9090'}", "a.yaml:2:19: metrics.listen: is plain HTTP that other machines can reach"},
+		{"http: {listen: '0.0.0.0:80'}", "http.listen: can be reached by other machines without TLS, while all proxies"},
+		{"defaults: {websocket: {host: '::'}}", "defaults.websocket.host: can be reached by other machines without TLS, while all proxies"},
 		{"admin: {listen: 'edge.internal:9091'}", "admin.listen: is plain HTTP that other machines can reach"},
 		{"defaults: {jwt: {token_expiry: 2h}}", "defaults.jwt.token_expiry: is longer than an hour"},
 		{"defaults: {websocket: {cert_file: a, key_file: b}}", "cert_file: has no effect without tls_enabled"},
