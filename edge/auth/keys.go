@@ -58,6 +58,7 @@ type keySet struct {
 	lookup   keyfunc.Keyfunc
 	unknown  *rate.Limiter
 	families []family
+	hide     redactor // Of what is logged.
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	// wanted has room for one: it is sent to only by who has made a flight.
@@ -93,6 +94,7 @@ func startKeys(ctx context.Context, cfg Config, client *http.Client) (*keySet, e
 		ended:   make(chan struct{}),
 		wanted:  make(chan struct{}, 1),
 		flight:  make(chan struct{}),
+		hide:    redactor{[]byte(cfg.Secret), []byte(cfg.Previous)},
 	}
 	for _, name := range cfg.Algorithms {
 		s.families = append(s.families, algorithms[name].family)
@@ -236,7 +238,7 @@ func withoutURL(err error) error {
 func (s *keySet) choose(raw []json.RawMessage) []jwkset.JWK {
 	logged := make(map[string]bool)
 	problem := func(kid, problem string) {
-		kid = redactor{}.clean(kid, 64)
+		kid = s.hide.clean(kid, 64)
 		text := kid + ": " + problem
 		if !s.logged[text] && !logged[text] {
 			s.log.Warn("a key of tokens is not used", "kid", kid, "problem", problem)
