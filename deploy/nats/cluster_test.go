@@ -19,7 +19,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/stream"
+	"github.com/bodhisattva/indranet/publisher"
+	"github.com/bodhisattva/indranet/schema"
 )
 
 // authority signs certificates.
@@ -136,6 +139,40 @@ func (d *deployment) join(t *testing.T, nodes []*server.Options) *deployment {
 	})
 	d.apply(t, len(d.servers))
 	return d
+}
+
+// TestPublishersAndEdgesSurviveALostNode ends the node that leads a stream while its
+// publisher publishes.
+func TestPublishersAndEdgesSurviveALostNode(t *testing.T) {
+	d := cluster(t)
+	log := d.bus(t).Service(schema.Dhruva)
+	p, err := publisher.New(d.connect(t, role(schema.Dhruva), nats.PingInterval(time.Second)))
+	must(t, err)
+	defer p.Close()
+	c := channel(t, "registry")
+	for i := range 100 {
+		if i == 50 {
+			for _, srv := range d.servers {
+				if srv.JetStreamIsStreamLeader("INDRANET", schema.Dhruva.Stream()) {
+					srv.Shutdown()
+					break
+				}
+			}
+		}
+		r, err := p.Publish(t.Context(), event{service: schema.Dhruva, channel: c})
+		if err != nil || r.Seq != uint64(i+1) {
+			t.Fatalf("event %d: %+v, %v", i, r, err)
+		}
+	}
+	until(t, "all of history", func() bool {
+		n := 0
+		more, err := log.Read(t.Context(), feed.Query{Channel: c, From: 1, Count: 200, Bytes: 1 << 20}, func(feed.Message) { n++ })
+		return err == nil && n == 100 && !more
+	})
+	until(t, "the state", func() bool {
+		st, err := log.State(t.Context())
+		return err == nil && st.Last == 100
+	})
 }
 
 func TestEveryRoleCanDoItsWorkInACluster(t *testing.T) {

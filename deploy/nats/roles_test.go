@@ -231,8 +231,10 @@ type request struct {
 // TestNobodyCanDoMore has every role try what it may not, with each subject as the
 // target of a message and, since JetStream answers to whatever subject it is told, as the
 // target of an answer. Nothing may happen: neither to the streams, nor live.
-func TestNobodyCanDoMore(t *testing.T) {
-	d := single(t)
+func TestNobodyCanDoMore(t *testing.T) { nobodyCanDoMore(t, single(t)) }
+
+func nobodyCanDoMore(t *testing.T, d *deployment) {
+	t.Helper()
 	for _, service := range schema.Services() {
 		p, err := publisher.New(d.connect(t, role(service)))
 		must(t, err)

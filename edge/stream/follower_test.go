@@ -104,7 +104,7 @@ func follow(t *testing.T, b *bucket) (*Follower, map[string]string) {
 
 // pass lets time go by and everything come to rest.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

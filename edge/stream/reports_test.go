@@ -33,11 +33,11 @@ func TestViolationsAreLoggedOnceASubjectAndMinute(t *testing.T) {
 		if !strings.Contains(out.String(), `operation=Publish subject=ev.dhruva.a`) || !strings.Contains(out.String(), `operation=Subscription`) {
 			t.Errorf("logged %s", out.String())
 		}
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		if n := violate(one, other); n != 0 {
 			t.Errorf("%d lines within the minute", n)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if n := violate(one, one); n != 1 || !strings.Contains(out.String(), "held_back=3") {
 			t.Errorf("after a minute: %s", out.String())
 		}
@@ -58,7 +58,7 @@ func TestViolationsAreLoggedOnceASubjectAndMinute(t *testing.T) {
 		if n := len(b.reports.last); n > maxReports+1 {
 			t.Errorf("%d things remembered", n)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if n := violate(`Permissions Violation for Publish to "y"`); n != 1 || len(b.reports.last) > 10 {
 			t.Errorf("after the flood: %d lines, %d remembered", n, len(b.reports.last))
 		}

@@ -47,9 +47,9 @@ func file(t *testing.T, name string, content []byte) string {
 }
 
 // key makes an nkey and returns its public key and its seed too.
-func key(t *testing.T, make func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string, seed []byte) {
+func key(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string, seed []byte) {
 	t.Helper()
-	pair, err := make()
+	pair, err := create()
 	must(t, err)
 	public, err = pair.PublicKey()
 	must(t, err)
