@@ -126,12 +126,22 @@ func keySetOf(keys ...issuerKey) string {
 
 // provider is an identity provider that serves a JWKS.
 type provider struct {
-	mu     sync.Mutex
-	body   string // Guarded by mu.
-	status int    // Guarded by mu.
-
 	requests atomic.Int64
-	gate     chan struct{} // Answers wait for it to be closed; nil for not.
+
+	mu sync.Mutex
+	// Guarded by mu.
+	body   string
+	status int
+	gate   chan struct{} // Answers wait for it to be closed; nil for not.
+}
+
+// hold keeps answers back until release is called.
+func (p *provider) hold() (release func()) {
+	gate := make(chan struct{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gate = gate
+	return func() { close(gate) }
 }
 
 func (p *provider) serve(body string) { p.answer(http.StatusOK, body) }
@@ -144,9 +154,12 @@ func (p *provider) answer(status int, body string) {
 
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.requests.Add(1)
-	if p.gate != nil {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
 		select {
-		case <-p.gate:
+		case <-gate:
 		case <-r.Context().Done():
 		}
 	}
@@ -551,9 +564,33 @@ func TestARedirectNeverLeavesTLSBehind(t *testing.T) {
 	}
 }
 
+func TestAClientsOwnRuleForRedirectsHolds(t *testing.T) {
+	p := &provider{}
+	p.serve(keySetOf(es256Key("e")))
+	target := httptest.NewServer(p)
+	defer target.Close()
+	server := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusFound))
+	defer server.Close()
+	endless := httptest.NewServer(http.RedirectHandler("/", http.StatusFound))
+	defer endless.Close()
+	never := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("never") }}
+	for address, client := range map[string]*http.Client{server.URL: never, endless.URL: nil} {
+		v, err := NewVerifier(t.Context(), Config{Service: schema.Dhruva, JWKS: address}, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.awaitFlight(t)
+		if v.Ready() == nil {
+			t.Error("a redirect was followed")
+		}
+		v.Close()
+	}
+}
+
 func TestTheFirstTokenWaitsForTheFirstFetch(t *testing.T) {
 	es := es256Key("e")
-	p := &provider{gate: make(chan struct{})}
+	p := &provider{}
+	release := p.hold()
 	p.serve(keySetOf(es))
 	server := httptest.NewServer(p)
 	defer server.Close()
@@ -575,7 +612,7 @@ func TestTheFirstTokenWaitsForTheFirstFetch(t *testing.T) {
 		_, err := v.Verify(t.Context(), token)
 		answer <- err
 	}()
-	close(p.gate)
+	release()
 	if err := <-answer; err != nil {
 		t.Error(err)
 	}
@@ -713,7 +750,7 @@ func TestAProviderThatHangsHoldsNobodyLong(t *testing.T) {
 	p := &provider{}
 	p.serve(keySetOf(es))
 	bubble(t, p, func(t *testing.T, v *Verifier) {
-		p.gate = make(chan struct{}) // The provider is at rest: nobody reads it now.
+		release := p.hold()
 		known, unknown := es.token(t, fresh(), "e"), es.token(t, fresh(), "x")
 		begin := time.Now()
 		wait := func() time.Duration {
@@ -740,7 +777,7 @@ func TestAProviderThatHangsHoldsNobodyLong(t *testing.T) {
 		if waited := wait(); waited != 0 {
 			t.Errorf("once the fetch has failed, an unknown kid waits %v", waited)
 		}
-		close(p.gate)
+		release()
 	})
 }
 
@@ -749,8 +786,8 @@ func TestCloseEndsAFetch(t *testing.T) {
 	p := &provider{}
 	p.serve(keySetOf(es))
 	bubble(t, p, func(t *testing.T, v *Verifier) {
-		p.gate = make(chan struct{}) // The provider is at rest: nobody reads it now.
-		time.Sleep(fetchEvery)       //nolint:forbidigo // The bubble's clock.
+		p.hold()
+		time.Sleep(fetchEvery) //nolint:forbidigo // The bubble's clock.
 		synctest.Wait()
 		if n := p.requests.Load(); n != 2 {
 			t.Fatalf("%d requests", n)

@@ -149,6 +149,12 @@ func TestAllows(t *testing.T) {
 	}
 }
 
+func TestActionsAreSpelledAsInPermissions(t *testing.T) {
+	if Read.String() != "read" || Write.String() != "write" || Action(9).String() != "unknown" {
+		t.Error(Read, Write, Action(9))
+	}
+}
+
 func TestUnknownPermissionsAreListed(t *testing.T) {
 	list := []string{"admin ", "dhruva:read", "", ":", "read", "dhruva", "dhruva:", "dhruva:reads", "dhruva:read:", "dhruva:read:*",
 		"dhruva:read::1", "dhruva:read:Workflow:1", "workflow:read:1", "work flow:read", "*:read", "workflow:read", "dhruva:read:adapter:a\x00",

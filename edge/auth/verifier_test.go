@@ -323,6 +323,20 @@ func TestEveryProblemOfAConfigIsReported(t *testing.T) {
 	}
 }
 
+func TestWhereKeysMayBeReadFrom(t *testing.T) {
+	for text, want := range map[string]bool{
+		"https://id.example/keys": true, "https://10.0.0.1:8443": true, "http://localhost:1/": true, "http://127.9.9.9/": true,
+		"http://[::1]:1/": true, "http://[::ffff:127.0.0.1]/": true, "HTTPS://id.example/": true,
+		"http://id.example/": false, "http://10.0.0.1/": false, "http://localhost.example/": false, "http://0.0.0.0/": false,
+		"http://[::1%25lo]x/": false, "//id.example/": false, "id.example": false, "https://": false, "https://:443/": false, "": false,
+		"ftp://localhost/": false, "data:application/json,{}": false, "https://a:b@localhost/": false,
+	} {
+		if _, err := parseJWKS(text); (err == nil) != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestReasonsAreLabels(t *testing.T) {
 	seen := map[Reason]bool{}
 	for _, reason := range Reasons() {
