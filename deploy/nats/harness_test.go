@@ -74,6 +74,18 @@ func keys(t *testing.T) map[role]stream.Security {
 	return security
 }
 
+// public is the public key of s.
+func public(t *testing.T, s stream.Security) string {
+	t.Helper()
+	seed, err := os.ReadFile(s.NKey)
+	must(t, err)
+	pair, err := nkeys.FromSeed(seed)
+	must(t, err)
+	key, err := pair.PublicKey()
+	must(t, err)
+	return key
+}
+
 // run starts a server from a file as it is.
 func run(t *testing.T, file string) *server.Server {
 	t.Helper()

@@ -15,5 +15,10 @@
 //
 // Of every header that begins with "Nats-" only the last value counts, since a
 // publisher can send its own in front. A live message without the position that
-// the server adds is forged, dropped and counted.
+// the server adds, or stored on another subject than it came on, is forged, dropped and
+// counted; so is a transient one that came out of a stream.
+//
+// The bucket of revocations is created, written and followed here, as keys and opaque
+// values. A Follower polls the leader, so that each answer proves that nothing was
+// missed.
 package stream
