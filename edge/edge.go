@@ -84,10 +84,14 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 	if e.gate, err = limit.NewGate(cfg.Gate); err != nil {
 		problems = append(problems, fmt.Errorf("edge: %w", err))
 	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.onStop(func(context.Context) { e.cancel() })
+	e.onStop(e.shutdown) // The engines live already.
 	if err := errors.Join(problems...); err != nil {
+		e.cancel()
+		_ = e.Stop(e.ctx)
 		return nil, err
 	}
-	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, nil
 }
 
@@ -102,7 +106,6 @@ func (e *Edge) Start(ctx context.Context) error {
 }
 
 func (e *Edge) start() (err error) {
-	e.onStop(func(context.Context) { e.cancel() })
 	if err := e.listenAll(); err != nil {
 		return err
 	}
@@ -170,10 +173,15 @@ func spread(n int) func() string {
 	return func() string { return "retry_after_ms=" + strconv.Itoa(rand.IntN(longest)) }
 }
 
+// answerTimeout bounds the answer to a plain HTTP request; a profile takes half of it.
+const answerTimeout = time.Minute
+
 // serve runs an HTTP server on a listener until Stop.
 func (e *Edge) serve(l net.Listener, handler http.Handler) {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 15 * time.Second,
+		// Hijacked connections lose these times: they are for what never becomes one.
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: answerTimeout, IdleTimeout: 15 * time.Second,
 		MaxHeaderBytes: 16 << 10, Protocols: onlyHTTP1(), ErrorLog: slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
 	}
 	e.wg.Go(func() {

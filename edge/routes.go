@@ -42,6 +42,7 @@ func (e *Edge) sharedHandler() http.Handler {
 		name, err := schema.ParseService(r.PathValue("service"))
 		s := e.services[name]
 		if err != nil || s == nil {
+			w.Header().Set("Connection", "close") // What comes behind it is no request.
 			http.Error(w, "there is no such service here", http.StatusNotFound)
 			return
 		}

@@ -53,14 +53,19 @@ func newService(name schema.Service, cfg Service) (*service, error) {
 	if cfg.RequireAuth && !s.takesTokens() {
 		problems = append(problems, errors.New("authentication is required and no token can be checked: set a secret or a JWKS"))
 	}
+	if s.takesTokens() {
+		if err := s.cfg.Auth.Check(); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	var err error
 	if s.admins, err = auth.ParseRestricted(cfg.AdminChannels); err != nil {
 		problems = append(problems, err)
 	}
-	if s.engine, err = conn.New(cfg.Conn); err != nil {
-		problems = append(problems, err)
-	}
 	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("edge: %s: %w", name, err)
+	}
+	if s.engine, err = conn.New(cfg.Conn); err != nil {
 		return nil, fmt.Errorf("edge: %s: %w", name, err)
 	}
 	return s, nil

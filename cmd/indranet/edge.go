@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -201,6 +203,17 @@ func (c *checkConfigCmd) Run(std stdio) error {
 	cfg, report, err := c.load()
 	fmt.Fprint(std.out, report)
 	if err != nil {
+		return err
+	}
+	edgeCfg, err := edgeConfig(cfg, newLogs(io.Discard))
+	if err != nil {
+		return err
+	}
+	e, err := edge.New(edgeCfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	if err := e.Stop(context.Background()); err != nil {
 		return err
 	}
 	if c.Print {

@@ -92,6 +92,12 @@ var algorithms = map[string]struct {
 // supported lists the names of algorithms.
 const supported = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 
+// Check reports every problem that NewVerifier would, without asking anybody.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
+
 // withDefaults fills what is left out and reports every problem.
 func (c Config) withDefaults() (Config, error) {
 	var problems []error

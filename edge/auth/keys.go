@@ -2,10 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,12 +34,8 @@ const (
 	keysLife = 24 * time.Hour
 	// maxKeySet bounds the document, in bytes; maxKeys the keys of it that are looked at.
 	maxKeySet, maxKeys = 1 << 20, 100
-	// maxKid bounds the kid of a token, in bytes.
+	// maxKid bounds a kid, in bytes.
 	maxKid = 200
-	// minRSA is the least size of an RSA key, in bits.
-	minRSA = 2048
-	// maxRSA is the largest: checking a signature takes time with the square of it.
-	maxRSA = 8192
 )
 
 // keySet keeps the keys of a JWKS in memory. One goroutine reads them, at once, then
@@ -231,102 +222,6 @@ func withoutURL(err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-// choose returns the keys that may be used and logs what is wrong with the others, each
-// problem once while it lasts.
-func (s *keySet) choose(raw []json.RawMessage) []jwkset.JWK {
-	logged := make(map[string]bool)
-	problem := func(kid, problem string) {
-		kid = s.hide.clean(kid, 64)
-		text := kid + ": " + problem
-		if !s.logged[text] && !logged[text] {
-			s.log.Warn("a key of tokens is not used", "kid", kid, "problem", problem)
-		}
-		logged[text] = true
-	}
-	var keys []jwkset.JWK
-	var kids []string
-	for i, one := range raw {
-		if i == maxKeys {
-			problem("", fmt.Sprintf("there are more than %d keys", maxKeys))
-			break
-		}
-		var fields jwkset.JWKMarshal
-		if json.Unmarshal(one, &fields) != nil {
-			problem("", "it is no JSON Web Key")
-			continue
-		}
-		key, why := s.usableKey(fields)
-		if why == "" && slices.Contains(kids, fields.KID) {
-			why = "another key has the same kid"
-		}
-		if why != "" {
-			problem(fields.KID, why)
-			continue
-		}
-		keys, kids = append(keys, key), append(kids, fields.KID)
-	}
-	s.logged = logged
-	return keys
-}
-
-// usableKey reads one key. It says why the key may not be used, if it may not.
-func (s *keySet) usableKey(fields jwkset.JWKMarshal) (jwkset.JWK, string) {
-	switch {
-	case fields.KTY == jwkset.KtyOct:
-		return jwkset.JWK{}, "it is a secret, and published"
-	case fields.D != "":
-		return jwkset.JWK{}, "its private part is published"
-	case fields.USE != "" && fields.USE != jwkset.UseSig:
-		return jwkset.JWK{}, "it is not for signatures"
-	case len(fields.KEYOPS) > 0 && !slices.Contains(fields.KEYOPS, jwkset.KeyOpsVerify):
-		return jwkset.JWK{}, "it is not for checking signatures"
-	case len(fields.KID) > maxKid:
-		return jwkset.JWK{}, fmt.Sprintf("its kid is longer than %d bytes", maxKid)
-	}
-	// Certificates say nothing that the trust in the document does not.
-	fields.X5U, fields.X5C, fields.X5T, fields.X5TS256 = "", nil, "", ""
-	key, err := jwkset.NewJWKFromMarshal(fields, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipKeyOps: true})
-	if err != nil {
-		return jwkset.JWK{}, "it is malformed or of an unsupported type"
-	}
-	family, why := familyOf(key.Key())
-	switch alg := key.Marshal().ALG.String(); {
-	case why != "":
-		return jwkset.JWK{}, why
-	case !slices.Contains(s.families, family):
-		return jwkset.JWK{}, "no configured algorithm uses its type"
-	case alg != "" && algorithms[alg].family != family:
-		return jwkset.JWK{}, "its alg is not one of its type"
-	}
-	return key, ""
-}
-
-// familyOf is the sort of a public key. It says why a key is not good enough for its
-// sort.
-func familyOf(key any) (family, string) {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		bits := key.N.BitLen()
-		if bits < minRSA || bits > maxRSA || key.E < 3 || key.E%2 == 0 || key.N.Bit(0) == 0 {
-			return 0, fmt.Sprintf("it is an RSA key of %d bits with the exponent %d: %d to %d bits and an odd exponent are needed",
-				bits, key.E, minRSA, maxRSA)
-		}
-		return rsaFamily, ""
-	case *ecdsa.PublicKey:
-		switch key.Curve {
-		case elliptic.P256():
-			return p256Family, ""
-		case elliptic.P384():
-			return p384Family, ""
-		case elliptic.P521():
-			return p521Family, ""
-		}
-	case ed25519.PublicKey:
-		return ed25519Family, ""
-	}
-	return 0, "its type is not supported"
 }
 
 // key returns the key that must have signed a token. Where none is known it asks for

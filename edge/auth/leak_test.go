@@ -74,6 +74,9 @@ func TestNothingShowsATokenOrASecret(t *testing.T) {
 		inner := hs256(secret, plainHeader, payload)
 		outer := hs256(secret, plainHeader, claimsOf().with("user_id", inner[len(inner)-43:]).json(t))
 		tokens = append(tokens, outer, inner+".", inner[:len(inner)-9], inner+strings.Repeat("a", MaxToken), "Bearer "+inner, secret, secret+"."+previous+".x")
+		// A made up signature that the claims and the kid repeat.
+		made := strings.Repeat("MadeUp", 8)
+		tokens = append(tokens, encode(`{"alg":"HS256","kid":"`+made+`"}`)+"."+encode(claimsOf().with("user_id", "x"+made).with("scopes", []string{made}).json(t))+"."+made)
 		tokens = append(tokens, hs256(secret, plainHeader, payload+`{"`+secret+`"`), hs256(secret, plainHeader, `{"`+secret+`":1,"`+secret+`":1}`))
 	}
 	for _, token := range tokens {

@@ -14,6 +14,12 @@ type Config struct {
 	// It is checked on frame headers, before a payload is read; a longer message
 	// closes the connection with CloseTooBig. Default 1 MiB, at most 1 GiB.
 	MaxMessageBytes int
+	// MaxFramesPerSecond bounds the inbound frames of a connection between two looks of
+	// the janitor, whatever they hold: pings and empty fragments cost work, and no
+	// handler sees them. A peer that sends more is closed with CloseRateLimited.
+	// Default 100,000, about a hundredth of
+	// what a core can parse; negative for no bound.
+	MaxFramesPerSecond int
 	// FlushBytes is the budget a handler's Fill is given, in bytes. It bounds what a
 	// connection holds of frames that the operating system has not taken yet, and
 	// how long a pong may have to wait. Default 64 KiB.
@@ -49,6 +55,7 @@ type Config struct {
 // Defaults of Config.
 const (
 	DefaultMaxMessageBytes  = 1 << 20
+	DefaultMaxFrames        = 100_000
 	DefaultFlushBytes       = 64 << 10
 	DefaultPingInterval     = 20 * time.Second
 	DefaultPingTimeout      = 20 * time.Second
@@ -84,6 +91,9 @@ func (c Config) withDefaults() (Config, error) {
 		if *f.value < 0 {
 			problems = append(problems, fmt.Errorf("conn: %s is negative", f.name))
 		}
+	}
+	if c.MaxFramesPerSecond == 0 {
+		c.MaxFramesPerSecond = DefaultMaxFrames
 	}
 	times := []struct {
 		name     string

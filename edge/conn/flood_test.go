@@ -31,7 +31,7 @@ var floods = []struct {
 func TestFloodsOfFramesCostNoMemory(t *testing.T) {
 	for _, flood := range floods {
 		t.Run(flood.name, func(t *testing.T) {
-			e := newEngine(t, Config{})
+			e := newEngine(t, Config{MaxFramesPerSecond: -1})
 			h := newTap(t)
 			h.receive = func([]byte) bool { return true }
 			c := connect(t, e, h)
@@ -73,7 +73,7 @@ func TestFloodsOfFramesCostNoMemory(t *testing.T) {
 // TestPeerThatPingsAndNeverReadsIsCut: the one pong that waits for it is all there
 // ever is.
 func TestPeerThatPingsAndNeverReadsIsCut(t *testing.T) {
-	e := newEngine(t, Config{SlowTimeout: 2 * time.Second})
+	e := newEngine(t, Config{SlowTimeout: 2 * time.Second, MaxFramesPerSecond: -1})
 	h := newTap(t)
 	c := connect(t, e, h)
 	chunk := bytes.Repeat(masked(ws.OpPing, true, strings.Repeat("p", 125)), 1000)
@@ -113,6 +113,30 @@ func BenchmarkFlood(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
+			}
+		})
+	}
+}
+
+// TestAFloodOfFramesIsCut: whatever the frames are, and that a slower peer is left alone.
+func TestAFloodOfFramesIsCut(t *testing.T) {
+	for _, flood := range floods {
+		t.Run(flood.name, func(t *testing.T) {
+			e := newEngine(t, Config{MaxFramesPerSecond: 1000})
+			h := newTap(t)
+			h.receive = func([]byte) bool { return true }
+			c := connect(t, e, h)
+			c.write(flood.before)
+			c.write(bytes.Repeat(flood.frame, 900))
+			h.wantOpen()
+			go func() {
+				_, _ = io.Copy(io.Discard, c.nc)
+				_ = c.nc.Close() // The close frame has come, and an end behind it.
+			}()
+			chunk := bytes.Repeat(flood.frame, 5000)
+			_, _ = c.nc.Write(chunk)
+			if why := <-h.closed; why.Code != CloseRateLimited {
+				t.Errorf("closed with %v", why)
 			}
 		})
 	}

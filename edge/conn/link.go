@@ -29,6 +29,7 @@ type link struct {
 	state   atomic.Int32           // of the writing goroutine
 	seen    atomic.Bool            // bytes have come since the last tick
 	resumed atomic.Bool            // Resume was called since the last Receive began
+	frames  atomic.Int64           // that have come since the last tick
 	ending  atomic.Pointer[ending] // why the connection closes; set once, with mu held
 
 	// Owned by the reading goroutine, and by the next one after a pause.

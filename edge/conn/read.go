@@ -60,6 +60,8 @@ func (l *link) receive() bool {
 	return false
 }
 
+var errTooManyFrames = &violation{CloseRateLimited, "too many frames"}
+
 // returnPiece gives the borrowed buffer back.
 func (l *link) returnPiece() {
 	if l.piece != nil {
@@ -79,7 +81,11 @@ func (l *link) parse() bool {
 		l.in = rest
 		if l.parser.frames > 0 {
 			l.engine.stats.FramesIn.Add(uint64(l.parser.frames))
+			sum, most := l.frames.Add(int64(l.parser.frames)), int64(l.engine.config.MaxFramesPerSecond)
 			l.parser.frames = 0
+			if most > 0 && sum > most && err == nil {
+				err = errTooManyFrames
+			}
 		}
 		if err != nil {
 			l.refuse(err)

@@ -18,6 +18,9 @@ func (l *link) tick(now time.Time, clock time.Duration) {
 	if !l.acquire() {
 		return
 	}
+	if l.frames.Load() != 0 {
+		l.frames.Store(0)
+	}
 	if l.ending.Load() == nil {
 		l.handler.Tick(now)
 	}

@@ -53,8 +53,9 @@ type Peer struct {
 	// brought none.
 	Identity      auth.Identity
 	Authenticated bool
-	// Refused says that its token was not accepted: the connection is told and closed.
-	Refused bool
+	// Refused says why its token was not accepted, nil where it was: the connection is
+	// told and closed.
+	Refused *wire.Error
 	// Full says that there is no place for the connection, and why; empty where there
 	// is.
 	Full string
@@ -76,19 +77,15 @@ const (
 
 // Authenticate checks the token of a handshake. It waits as long as a refusal must.
 func (s *Server) Authenticate(ctx context.Context, peer *Peer, token string) {
-	identity, refusal := s.verify(ctx, *peer, token)
-	if refusal != nil {
-		peer.Refused = true
-		return
-	}
-	peer.Identity, peer.Authenticated = identity, true
+	peer.Identity, peer.Refused = s.verify(ctx, *peer, token)
+	peer.Authenticated = peer.Refused == nil
 }
 
 // verify checks a token, records what is wrong with it and waits as long as that must
 // be waited for.
 func (s *Server) verify(ctx context.Context, peer Peer, token string) (auth.Identity, *wire.Error) {
 	if s.door.Verify == nil {
-		return auth.Identity{}, wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
+		return auth.Identity{}, noTokens()
 	}
 	identity, err := s.door.Verify(ctx, token)
 	if err == nil && s.revoked(identity) {
@@ -106,16 +103,31 @@ func (s *Server) verify(ctx context.Context, peer Peer, token string) (auth.Iden
 		reason = refusal.Reason
 	}
 	s.record(audit.AuthRefused, string(reason), peer, "")
+	if reason == auth.KeysUnavailable { // Which is not the client's fault.
+		return auth.Identity{}, wire.Errorf(wire.Unavailable, "tokens cannot be checked now; try again")
+	}
 	if s.door.Failed != nil {
 		pause(ctx, s.door.Failed(peer))
 	}
-	switch reason {
-	case auth.Expired:
-		return identity, wire.Errorf(wire.TokenExpired, "the token has expired")
-	case auth.KeysUnavailable:
-		return identity, wire.Errorf(wire.Unavailable, "tokens cannot be checked now; try again")
+	if reason == auth.Expired {
+		return auth.Identity{}, wire.Errorf(wire.TokenExpired, "the token has expired")
 	}
-	return identity, wire.Errorf(wire.AuthFailed, "the token is not accepted")
+	return auth.Identity{}, wire.Errorf(wire.AuthFailed, "the token is not accepted")
+}
+
+func noTokens() *wire.Error {
+	return wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
+}
+
+// keepOut ends a connection whose token was not accepted, and has been told. The caller
+// holds s.mu.
+func (s *Session) keepOut(refusal *wire.Error) {
+	s.leaving = true
+	if refusal.Code == wire.Unavailable {
+		s.conn.Close(conn.CloseTryLater, "tokens cannot be checked now")
+		return
+	}
+	s.conn.Close(conn.CloseUnauthorized, "unauthorized")
 }
 
 var errRevoked = errors.New("request: the token was revoked")
@@ -296,7 +308,7 @@ func (s *Session) auth(ctx context.Context, r wire.Request) {
 	switch {
 	case refusal != nil:
 	case s.server.door.Verify == nil:
-		refusal = wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
+		refusal = noTokens()
 	case refresh && !peer.Authenticated:
 		refusal = wire.Errorf(wire.AuthRequired, "there is no token to refresh: send auth")
 	case !refresh && peer.Authenticated:
@@ -328,8 +340,7 @@ func (s *Session) settle(r wire.Request, refusal *wire.Error, identity auth.Iden
 		return nil
 	case refusal != nil && !s.admitted:
 		s.refuse(r, refusal)
-		s.leaving = true
-		s.conn.Close(conn.CloseUnauthorized, "unauthorized")
+		s.keepOut(refusal)
 		return nil
 	case refusal != nil:
 		s.refuse(r, refusal)

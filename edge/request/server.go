@@ -182,10 +182,9 @@ func (s *Server) Open(c conn.Conn, peer Peer) conn.Handler {
 	switch {
 	case peer.Full != "":
 		session.leave(audit.ConnectionRefused, peer.Full, nil, conn.CloseTryLater, "too many connections")
-	case peer.Refused:
-		session.leaving = true // It has been recorded.
-		session.answer(wire.ErrorResponse(now, "", "", wire.Errorf(wire.AuthFailed, "the token is not accepted")))
-		c.Close(conn.CloseUnauthorized, "unauthorized")
+	case peer.Refused != nil:
+		session.answer(wire.ErrorResponse(now, "", "", peer.Refused))
+		session.keepOut(peer.Refused)
 	case peer.Authenticated && s.revoked(peer.Identity): // Since it was verified.
 		session.leave(audit.TokenRevoked, "revoked", wire.Errorf(wire.AuthFailed, "the token was revoked"), conn.CloseRevoked, "revoked")
 	case peer.Authenticated:

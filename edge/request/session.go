@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -406,7 +407,7 @@ func (s *Session) Closed(why conn.Reason) {
 	}
 	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
 		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
-		"code", why.Code.String(), "reason", why.Text, "by_peer", why.ByPeer, "error", why.Err)
+		"code", why.Code.String(), "reason", strconv.QuoteToASCII(why.Text), "by_peer", why.ByPeer, "error", why.Err)
 }
 
 // drop gives back what a subscription holds. It must be closed already.

@@ -11,13 +11,11 @@ const TokenExpiringEvent = "token.expiring"
 // ParseToken reads data of auth and refresh_token. The error never repeats what the
 // client sent.
 func ParseToken(data json.RawMessage) (token string, refusal *Error) {
-	var fields struct {
-		Token *string `json:"token"`
-	}
-	if len(data) == 0 || json.Unmarshal(data, &fields) != nil || fields.Token == nil || *fields.Token == "" {
+	raw := Field(data, "token")
+	if len(raw) == 0 || json.Unmarshal(raw, &token) != nil || token == "" {
 		return "", Errorf(InvalidRequest, "token must be text")
 	}
-	return *fields.Token, nil
+	return token, nil
 }
 
 // identity is the data of the response to auth and refresh_token.
