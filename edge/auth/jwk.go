@@ -114,4 +114,3 @@ func familyOf(key any) (family, string) {
 	}
 	return 0, "its type is not supported"
 }
-

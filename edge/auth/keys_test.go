@@ -1,6 +1,19 @@
 package auth
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bodhisattva/indranet/schema"
 )
 
 func TestANewKidIsFetchedOnceForAllWhoAsk(t *testing.T) {
@@ -206,42 +219,6 @@ func TestTheFirstTokenWaitsForTheFirstFetch(t *testing.T) {
 	}
 }
 
-// inMemory answers requests without a network, so that time can be fake.
-type inMemory struct{ handler http.Handler }
-
-func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	m.handler.ServeHTTP(w, r)
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return w.Result(), nil
-}
-
-// bubble runs a test on fake time, whose provider is in memory.
-func bubble(t *testing.T, p *provider, test func(t *testing.T, v *Verifier)) {
-	synctest.Test(t, func(t *testing.T) {
-		v, err := NewVerifier(t.Context(), Config{Service: schema.Dhruva, JWKS: "https://id.example/keys", MaxLife: RevocationLife},
-			&http.Client{Transport: inMemory{p}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
-		synctest.Wait()
-		test(t, v)
-	})
-}
-
-// fresh are claims for the bubble's clock.
-func fresh() base {
-	return base{"user_id": "ada", "iat": time.Now().Unix(), "exp": time.Now().Add(29 * 24 * time.Hour).Unix()}
-}
-
-func sleep(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // The bubble's clock.
-	synctest.Wait()
-}
-
 func TestWithdrawnKeysAreForgotten(t *testing.T) {
 	first, second := es256Key("1"), es256Key("2")
 	p := &provider{}
@@ -413,4 +390,3 @@ func TestTheContextEndsTheFetching(t *testing.T) {
 		wantRefused(t, v, es.token(t, fresh(), "x"), KeyUnknown)
 	})
 }
-
