@@ -80,6 +80,7 @@ func (e *Edge) startService(ctx context.Context, s *service) error {
 		s.cfg.Log = e.logger
 	}
 	if s.takesTokens() {
+		s.cfg.Auth.Logger = s.cfg.Log
 		verifier, err := auth.NewVerifier(ctx, s.cfg.Auth, nil)
 		if err != nil {
 			return fmt.Errorf("edge: %s: %w", s.name, err)

@@ -101,13 +101,11 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 
 // edgeConfig is a configuration as an edge takes it.
 func edgeConfig(cfg config.Config, logs *logs) (edge.Config, error) {
-	options, err := stream.Security{
+	security := stream.Security{
 		Creds: cfg.NATS.CredentialsFile, NKey: cfg.NATS.NKeySeedFile,
 		CA: cfg.NATS.CAFile, Cert: cfg.NATS.CertFile, Key: cfg.NATS.KeyFile,
-	}.Options()
-	if err != nil {
-		return edge.Config{}, err
 	}
+	var err error
 	networks := func(list []string, what string) limit.Networks {
 		n, wrong := limit.ParseNetworks(list)
 		if wrong != nil {
@@ -117,7 +115,7 @@ func edgeConfig(cfg config.Config, logs *logs) (edge.Config, error) {
 	}
 	failed := cfg.Limits.FailedAuth
 	c := edge.Config{
-		NATS: stream.Config{URL: cfg.NATS.URL.Reveal(), Options: options},
+		NATS: stream.Config{URL: cfg.NATS.URL.Reveal(), Security: security},
 		HTTP: cfg.HTTP.Listen, TLS: tlsConfig(cfg.TLS), Services: map[schema.Service]edge.Service{},
 		Origins:      cfg.Origins,
 		LocalOrigins: cfg.Environment == config.Development,

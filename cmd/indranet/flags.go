@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/edge/wire"
 	"github.com/bodhisattva/indranet/schema"
 	"github.com/bodhisattva/indranet/schema/catalogue"
@@ -18,22 +19,27 @@ import (
 
 // natsFlags say how to reach NATS.
 type natsFlags struct {
-	NATS  string `name:"nats" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where NATS is; several servers with commas between (${env})."`
-	Creds string `placeholder:"FILE" type:"existingfile" help:"The credentials file for NATS."`
+	NATS    string `name:"nats" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where NATS is; several servers with commas between (${env})."`
+	Creds   string `env:"NATS_CREDS" placeholder:"FILE" type:"existingfile" help:"The credentials file for NATS (${env})."`
+	NKey    string `name:"nkey" env:"NATS_NKEY" placeholder:"FILE" type:"existingfile" help:"The file with the seed of the nkey for NATS (${env})."`
+	TLSCA   string `name:"tlsca" env:"NATS_CA" placeholder:"FILE" type:"existingfile" help:"Who may have signed the certificate of NATS; demands TLS (${env})."`
+	TLSCert string `name:"tlscert" env:"NATS_CERT" placeholder:"FILE" type:"existingfile" help:"The client certificate for NATS (${env})."`
+	TLSKey  string `name:"tlskey" env:"NATS_KEY" placeholder:"FILE" type:"existingfile" help:"The key of --tlscert (${env})."`
 }
 
 // options are those that go with the URL.
-func (n natsFlags) options() []nats.Option {
-	options := []nats.Option{nats.Timeout(5 * time.Second)}
-	if n.Creds != "" {
-		options = append(options, nats.UserCredentials(n.Creds))
-	}
-	return options
+func (n natsFlags) options() ([]nats.Option, error) {
+	options, err := stream.Security{Creds: n.Creds, NKey: n.NKey, CA: n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey}.Options()
+	return append(options, nats.Timeout(5*time.Second)), err
 }
 
 // connect connects for a command that is soon done.
 func (n natsFlags) connect(command string) (*nats.Conn, error) {
-	nc, err := nats.Connect(n.NATS, append(n.options(),
+	options, err := n.options()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(n.NATS, append(options,
 		nats.Name("indranet "+command), nats.MaxReconnects(-1), nats.PingInterval(2*time.Second))...)
 	if err != nil {
 		return nil, n.unreachable(err)

@@ -26,7 +26,11 @@ const slice = 256 << 10
 // openLog connects to the log of a service and checks that it is there. The caller
 // closes both.
 func openLog(ctx context.Context, flags natsFlags, target catalogue.Target, logger *slog.Logger) (*stream.Bus, *feed.Set, error) {
-	bus, err := stream.Connect(stream.Config{URL: flags.NATS, Name: "indranet", Options: flags.options()}, logger)
+	options, err := flags.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	bus, err := stream.Connect(stream.Config{URL: flags.NATS, Name: "indranet", Options: options}, logger)
 	if err != nil {
 		return nil, nil, flags.unreachable(err)
 	}
