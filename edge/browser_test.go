@@ -194,9 +194,9 @@ func TestAnEdgeSpeaksTLS(t *testing.T) {
 				one := &client{t: t, ws: ws}
 				one.want("event", "welcome")
 				one.subscribe("adapter:a", "")
-				one.untilCaughtUp("adapter:a")
+				_, at := one.untilCaughtUp("adapter:a")
 				s.put(schema.Dhruva, "adapter.activated", adapter("a", 1))
-				one.events(1, 0)
+				one.events(1, at)
 			}
 		})
 	}
