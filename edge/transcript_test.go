@@ -23,9 +23,10 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bodhisattva/indranet/edge"
-	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/request"
+	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/publisher/natstest"
 	"github.com/bodhisattva/indranet/schema"
@@ -36,16 +37,19 @@ var update = flag.Bool("update", false, "rewrite the server sections of the tran
 // TestTranscripts plays testdata/protocol/*.txtar. Each fixes one rule of the
 // protocol, which its comment states. Sections are played in order:
 //
-//	-- edge --              first of all: "max_connections N", "ping DURATION"
-//	-- connect SERVICE --   a new connection replaces the one before
+//	-- edge --              first of all: "max_connections N", "ping DURATION",
+//	                        "require_auth", "max_per_user N", "message_rate N"
+//	-- connect SERVICE --   a new connection replaces the one before; behind the
+//	                        service may stand a token for the handshake
 //	-- beside SERVICE --    a new connection; the one before stays, unheard
 //	-- client --            one frame a line; "binary TEXT" sends a binary frame,
 //	                        "raw HEX" bytes as they are, "drop" cuts the connection
 //	-- server --            what the server then sends, one frame a line, with
 //	                        volatile values replaced; "close CODE REASON"
 //	-- nats --              "put SERVICE EVENT JSON", "trim SERVICE SEQ",
-//	                        "recreate SERVICE", "stop", "start"
+//	                        "recreate SERVICE", "revoke USER", "stop", "start"
 //
+// {{token USER LIFE PERMISSION,PERMISSION}} stands for a token of dhruva.
 // {{TEXT*N}} in a line stands for N times TEXT. Run with -update to rewrite the
 // server sections.
 func TestTranscripts(t *testing.T) {
@@ -81,14 +85,18 @@ func play(t *testing.T, file string) {
 		t.Error("the transcript does not say which rule it fixes")
 	}
 	srv := natstest.Start(t, natstest.Streams(schema.Services()...))
+	if _, err := stream.EnsureRevocations(t.Context(), srv.Connect(t), 1); err != nil {
+		t.Fatal(err)
+	}
 	p := &player{t: t, srv: srv, store: newStore(t, srv), epoch: map[string]string{}}
 	p.edge = edgeOn(t, srv, func(c *edge.Config) {
-		if first := archive.Files[0]; first.Name == "edge" {
-			every(c, func(s *edge.Service) { configure(t, &s.Conn, string(first.Data)) })
-		}
 		every(c, func(s *edge.Service) { s.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20} })
 		every(c, func(s *edge.Service) { s.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second} })
+		if first := archive.Files[0]; first.Name == "edge" {
+			configure(t, c, string(first.Data))
+		}
 	})
+	isReady(t, p.edge, true)
 	defer func() {
 		if p.conn != nil {
 			_ = p.conn.Close()
@@ -111,7 +119,7 @@ func play(t *testing.T, file string) {
 			p.connect(argument)
 		case "client":
 			for _, line := range lines {
-				p.send(expand(line))
+				p.send(expand(p.tokens(line)))
 			}
 		case "nats":
 			for _, line := range lines {
@@ -139,17 +147,26 @@ func play(t *testing.T, file string) {
 }
 
 // configure reads the section edge.
-func configure(t *testing.T, c *conn.Config, text string) {
+func configure(t *testing.T, c *edge.Config, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		var err error
+		n, err := strconv.Atoi(value)
 		switch name {
 		case "max_connections":
-			c.MaxConnections, err = strconv.Atoi(value)
+			every(c, func(s *edge.Service) { s.Conn.MaxConnections = n })
+		case "max_per_user":
+			every(c, func(s *edge.Service) { s.MaxPerUser = n })
+		case "message_rate":
+			every(c, func(s *edge.Service) { s.Limits.MessagesPerSecond = n })
+		case "require_auth":
+			closedDoor(c)
+			every(c, func(s *edge.Service) { s.Auth.Leeway = -1 })
+			err = nil
 		case "ping":
-			c.PingInterval, err = time.ParseDuration(value)
-			c.PingTimeout = c.PingInterval
+			var interval time.Duration
+			interval, err = time.ParseDuration(value)
+			every(c, func(s *edge.Service) { s.Conn.PingInterval, s.Conn.PingTimeout = interval, interval })
 		default:
 			t.Fatalf("an edge has no %q", name)
 		}
@@ -159,11 +176,16 @@ func configure(t *testing.T, c *conn.Config, text string) {
 	}
 }
 
-func (p *player) connect(service string) {
+func (p *player) connect(argument string) {
 	p.t.Helper()
+	service, token, _ := strings.Cut(argument, " ")
+	var dialer ws.Dialer
+	if token != "" {
+		dialer.Header = ws.HandshakeHeaderHTTP{"Authorization": {"Bearer " + p.tokens(token)}}
+	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	nc, rd, _, err := ws.Dial(ctx, "ws://"+p.edge.HTTPAddr().String()+"/ws/"+service)
+	nc, rd, _, err := dialer.Dial(ctx, "ws://"+p.edge.HTTPAddr().String()+"/ws/"+service)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -178,6 +200,18 @@ func (p *player) connect(service string) {
 
 // retryAfter is random, so that clients do not come back together.
 var retryAfter = regexp.MustCompile(`retry_after_ms=\d{1,3}$`)
+
+var tokenText = regexp.MustCompile(`\{\{token (\S+) (\S+) (\S*)\}\}`)
+
+// tokens replaces what stands for a token by one.
+func (p *player) tokens(line string) string {
+	return tokenText.ReplaceAllStringFunc(line, func(text string) string {
+		m := tokenText.FindStringSubmatch(text)
+		life, err := time.ParseDuration(m[2])
+		p.must(err)
+		return tokenOf(p.t, auth.MintClaims{User: m[1], Life: life, Permissions: strings.Split(m[3], ",")})
+	})
+}
 
 var repetition = regexp.MustCompile(`\{\{(.*?)\*(\d+)\}\}`)
 
@@ -274,7 +308,7 @@ func (p *player) show(text []byte) string {
 		return "not JSON: " + string(text)
 	}
 	p.replace(m)
-	if m["type"] != "event" || m["event"] == "welcome" {
+	if m["type"] != "event" || m["event"] == "welcome" || m["event"] == "token.expiring" {
 		if _, has := m["id"]; has {
 			m["id"] = "ID"
 		}
@@ -296,7 +330,7 @@ func (p *player) replace(v any) {
 		for key, item := range v {
 			text, isText := item.(string)
 			switch {
-			case key == "timestamp" && isText:
+			case (key == "timestamp" || key == "expires_at") && isText:
 				if _, err := time.Parse("2006-01-02T15:04:05.000000Z", text); err == nil {
 					v[key] = "TIME"
 				}
@@ -304,6 +338,8 @@ func (p *player) replace(v any) {
 				v[key] = "CONNECTION"
 			case key == "uptime_seconds":
 				v[key] = "SECONDS"
+			case key == "expires_in_ms", key == "retry_after_ms":
+				v[key] = "MS"
 			case key == "epoch" && isText:
 				if p.epoch[text] == "" {
 					p.epoch[text] = fmt.Sprintf("EPOCH%d", len(p.epoch)+1)
@@ -339,6 +375,11 @@ func (p *player) nats(line string) {
 		p.must(p.store.js.DeleteStream(schema.Service(words[1]).Stream()))
 		_, err := publisher.EnsureStreams(ctx, p.store.nc, publisher.StreamConfig{MaxBytes: natstest.MaxBytes}, schema.Service(words[1]))
 		p.must(err)
+	case "revoke":
+		r := auth.Revocation{User: words[1], Before: time.Now(), At: time.Now()}
+		value, err := r.Marshal()
+		p.must(err)
+		p.must(stream.PutRevocation(ctx, p.store.nc, r.Key(), value))
 	case "stop":
 		p.srv.Shutdown()
 	case "start":

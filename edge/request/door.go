@@ -70,8 +70,8 @@ const (
 	authTimeout = 5 * time.Second
 	// warnBefore is how long before its end a token is warned about, or half its life.
 	warnBefore = time.Minute
-	// maxAuthFrame bounds the only message that is read before a token was accepted,
-	// in bytes.
+	// maxAuthFrame bounds the messages that are taken before a token was accepted, in
+	// bytes.
 	maxAuthFrame = 16 << 10
 )
 
@@ -234,6 +234,19 @@ func (s *Session) leave(event audit.Event, reason string, why *wire.Error, code 
 func (s *Session) turnAway(reason string) {
 	s.leave(audit.AuthMissing, reason, wire.Errorf(wire.AuthRequired, "the first message must be auth with a token"),
 		conn.CloseUnauthorized, "unauthorized")
+}
+
+// mayWait reports whether a message may come before a token was accepted: the first
+// must be auth, and what follows waits, unread and little, until that has been decided.
+// The caller holds s.mu.
+func (s *Session) mayWait(r wire.Request, refusal *wire.Error, size int) bool {
+	if refusal != nil || s.pendingBytes+size > maxAuthFrame {
+		return false
+	}
+	if !s.showed {
+		s.showed = r.Name == wire.Auth
+	}
+	return s.showed
 }
 
 // expired reports whether the connection's token has expired, and ends it then. The

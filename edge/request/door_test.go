@@ -202,8 +202,29 @@ func TestTheFirstMessageOpensTheConnection(t *testing.T) {
 		h := newHall(t, Limits{}, nil)
 		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
 		g := h.open("")
+		h.gate.delay = time.Second // In which a hasty client says more.
 		g.show("auth", "good")
 		g.wants(0, "response auth", "event welcome")
+		hasty := h.open("")
+		hasty.session.Receive([]byte(`{"type":"request","event":"auth","data":{"token":"good"}}`))
+		hasty.session.Receive([]byte(`{"type":"ping"}`))
+		hasty.subscribe("adapter:a", `"now"`)
+		hasty.wants(0, "response auth", "event welcome", "pong", "response subscribe", "ack caught_up adapter:a")
+		wrong := h.open("")
+		wrong.session.Receive([]byte(`{"type":"request","event":"auth","data":{"token":"bad"}}`))
+		wrong.session.Receive([]byte(`{"type":"ping"}`))
+		wrong.subscribe("adapter:a", `"now"`)
+		<-time.After(h.gate.delay)
+		wrong.wants(conn.CloseUnauthorized, "error auth AUTH_FAILED")
+		much := h.open("")
+		much.session.Receive([]byte(`{"type":"request","event":"auth","data":{"token":"bad"}}`))
+		for range 20 {
+			much.session.Receive(fmt.Appendf(nil, `{"type":"request","event":"subscribe","data":{"channel":"adapter:%0200d"}}`, 0))
+		}
+		for range 100 {
+			much.session.Receive(fmt.Appendf(nil, `{"type":"request","event":"subscribe","data":{"channel":"adapter:%0200d"}}`, 0))
+		}
+		much.wants(conn.CloseUnauthorized, "error AUTH_REQUIRED")
 		g.subscribe("adapter:a", `"now"`)
 		g.wants(0, "response subscribe", "ack caught_up adapter:a")
 		g.show("auth", "good")

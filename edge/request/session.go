@@ -72,6 +72,7 @@ type Session struct {
 	// peer is who the connection speaks for, admitted is true once it may speak.
 	peer     Peer
 	admitted bool
+	showed   bool // The first message has come, and was auth.
 	// until is when its token is not accepted any more, warnAt when its client is told
 	// so; zero for never.
 	until, warnAt time.Time
@@ -94,11 +95,11 @@ func (s *Session) Receive(payload []byte) bool {
 		return true
 	}
 	switch {
-	case !s.admitted && (refusal != nil || r.Name != wire.Auth || s.working || len(payload) > maxAuthFrame):
+	case !s.admitted && !s.mayWait(r, refusal, len(payload)):
 		s.turnAway("other_message")
 	case refusal != nil:
 		s.refuse(r, refusal)
-	case r.Name == wire.Ping:
+	case r.Name == wire.Ping && s.admitted:
 		s.answer(wire.Pong(time.Now(), s.known()))
 	default:
 		s.pending = append(s.pending, r)
@@ -388,7 +389,7 @@ func (s *Session) Closed(why conn.Reason) {
 		sub.closed = true
 		s.weigh(sub)
 	}
-	events, peer, left := s.events, s.peer, s.left
+	events, peer, left, leaving := s.events, s.peer, s.left, s.leaving
 	s.mu.Unlock()
 	for _, sub := range subs {
 		s.drop(sub)
@@ -399,11 +400,12 @@ func (s *Session) Closed(why conn.Reason) {
 			leave()
 		}
 	}
-	switch why.Code {
-	case conn.CloseProtocol, conn.CloseInvalidUTF8, conn.CloseTooBig:
-		if !why.ByPeer {
-			s.server.record(audit.ProtocolViolation, why.Code.String(), peer, s.conn.ID())
-		}
+	switch {
+	case why.ByPeer:
+	case why.Code == conn.CloseProtocol, why.Code == conn.CloseInvalidUTF8, why.Code == conn.CloseTooBig:
+		s.server.record(audit.ProtocolViolation, why.Code.String(), peer, s.conn.ID())
+	case why.Code == conn.CloseRateLimited && !leaving: // The engine has counted frames.
+		s.server.record(audit.RateLimited, "frames", peer, s.conn.ID())
 	}
 	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
 		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
