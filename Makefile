@@ -29,7 +29,7 @@ each_module = @set -e; for module in $(MODULES); do \
 build vet lint: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check vet lint unit fuzz fuzz-short scripts generate fmt bench chaos storm frozen compat clean
+.PHONY: help run build setup test check vet lint unit fuzz fuzz-short scripts generate fmt bench chaos storm frozen attack compat clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,9 @@ chaos: ## Break a cluster and check that nothing is lost: make chaos SEED=1 DURA
 
 storm: ## Kill an edge under 10,000 clients that go to another one
 	go run ./bench/storm storm
+
+attack: ## Attack an edge with everything at once, beside 1,000 good clients: make attack DURATION=10m
+	go run ./bench/attack -duration $(DURATION) $(ARGS)
 
 frozen: ## Let 1,000 clients stop reading for a minute, again and again
 	go run ./bench/storm frozen

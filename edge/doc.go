@@ -30,6 +30,22 @@
 // resumed, the client is told why, by name. feed/DESIGN.md tells how each of these is
 // known, and what it costs.
 //
+// # The door
+//
+//	limit.Gate          half-open handshakes and new connections, in all and by address;
+//	                    PROXY headers of trusted proxies
+//	certs.Pair          TLS, renewed without a restart
+//	Edge.upgrade        addresses that keep failing, scarce memory, foreign origins: refused
+//	                    before anything is made of them; then the handshake's token
+//	auth.Verifier       whose token it is and what it grants; auth.Revocations whether it
+//	                    was taken back, which stream.Follower learns from a bucket in NATS
+//	request.Session     asks auth.Permissions at every subscribe and history, twice; sends
+//	                    nothing before a token was accepted nor after it has ended
+//	audit.Log           counts and logs every refusal
+//
+// Package config reads the file of an operator. deploy/SECURITY.md lists what is
+// enforced where.
+//
 // Package wire is the protocol as bytes, conn the engine of connections, feed the
 // logs and cursors, stream the way to NATS, request the protocol's requests.
 package edge

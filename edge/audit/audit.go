@@ -45,7 +45,8 @@ const (
 	// ConnectionRefused: there was no place for a connection; the reason is the limit.
 	ConnectionRefused Event = "connection_refused"
 	// RateLimited: messages came faster than allowed; the reason is "message" for one
-	// that was refused and "closed" for a connection that kept on.
+	// that was refused, "closed" for a connection that kept on, and "frames" for one
+	// that sent too many of any sort.
 	RateLimited Event = "rate_limited"
 	// ProtocolViolation: a connection was closed for what it sent; the reason is the
 	// label of the close code.
