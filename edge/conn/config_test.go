@@ -12,7 +12,7 @@ func TestZeroConfigIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		MaxMessageBytes: 1 << 20, FlushBytes: 64 << 10,
+		MaxMessageBytes: 1 << 20, MaxFramesPerSecond: 100_000, FlushBytes: 64 << 10,
 		PingInterval: 20 * time.Second, PingTimeout: 20 * time.Second,
 		CloseTimeout: 10 * time.Second, SlowTimeout: 120 * time.Second,
 		WriteBufferBytes: 64 << 10, UnsentBytes: 16 << 10, MaxConnections: 1000,

@@ -25,6 +25,23 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // for a process that runs out of memory.
 func (b *Budget) Tighten(tight bool) { b.tight.Store(tight) }
 
+// reserve takes bytes for something that is about to be made: want, or least where
+// that would exceed the budget. The caller gives them back with release when it is
+// counted as what it has become.
+func (b *Budget) reserve(want, least int) (got int) {
+	for {
+		used := b.used.Load()
+		if got = want; b.tight.Load() || b.limit > 0 && used+int64(want) > b.limit {
+			got = least
+		}
+		if b.used.CompareAndSwap(used, used+int64(got)) {
+			return got
+		}
+	}
+}
+
+func (b *Budget) release(bytes int) { b.used.Add(-int64(bytes)) }
+
 // Over reports whether the budget is used up.
 func (b *Budget) Over() bool {
 	return b.tight.Load() || b.limit > 0 && b.used.Load() >= b.limit

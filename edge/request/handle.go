@@ -233,10 +233,8 @@ func (s *Session) history(ctx context.Context, r wire.Request) ([]byte, *wire.Er
 	if refusal := s.permit(auth.Read, wire.History, target); refusal != nil {
 		return nil, refusal
 	}
-	room := wire.MaxMessage - wire.HistoryRoom
-	if s.server.budget.Over() {
-		room = feed.FirstPage
-	}
+	room := s.server.budget.reserve(wire.MaxMessage-wire.HistoryRoom, feed.FirstPage)
+	defer s.server.budget.release(room)
 	past, err := s.server.Feeds.History(ctx, target, h.Since, h.Limit, h.Before, room)
 	if err != nil {
 		return nil, s.unavailable("history", err)
