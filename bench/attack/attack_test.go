@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bodhisattva/indranet/bench/attack/good"
+	"github.com/bodhisattva/indranet/bench/storm/swarm"
+)
+
+// TestMain lets the test's own program play the children.
+func TestMain(m *testing.M) {
+	if os.Getenv(roleKey) != "" {
+		if err := play(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestGoodClientsHoldDuringAnAttack is a run of less than a minute. Its bound of latency is
+// wider than the program's, five times the calm p99 and half a second, since other
+// tests may take the processors at any moment; the memory's is that of a program with
+// the race detector.
+func TestGoodClientsHoldDuringAnAttack(t *testing.T) {
+	s := newSettings()
+	s.seed = uint64(time.Now().UnixNano()) % 1_000_000
+	s.duration, s.calm, s.rehearsal, s.linger = 14*time.Second, 5*time.Second, 4*time.Second, 2*time.Second
+	s.clients, s.channels, s.prefill, s.events = 120, 20, 200, 50
+	s.factors = map[string]float64{"": 0.4, "half_open": 1, "churn_one": 1} // These two meet limits by address.
+	s.bound, s.slack, s.memory = 5, 500*time.Millisecond, 1<<30
+	r, err := run(t.Context(), s, t.Output())
+	if err != nil {
+		t.Fatalf("seed %d: %v", s.seed, err)
+	}
+	r.print(t.Output())
+	for _, what := range r.verdict() {
+		t.Errorf("seed %d: %s", s.seed, what)
+	}
+}
+
+// held is a result of a run in which all held.
+func held() *result {
+	round := func(name string, p99 time.Duration) *round {
+		return &round{name: name, latency: swarm.Latency{Count: 1000, P99: p99}}
+	}
+	r := &result{settings: newSettings(), calm: swarm.Latency{Count: 2000, P99: 5 * time.Millisecond}}
+	r.rounds = append(r.rounds, round(calmBefore, 5*time.Millisecond), round(inAttack, 10*time.Millisecond), round(calmAfter, 5*time.Millisecond))
+	r.after.Peak = r.settings.memory
+	return r
+}
+
+func TestTheVerdictNamesWhatDidNotHold(t *testing.T) {
+	if list := held().verdict(); len(list) > 0 {
+		t.Errorf("%q", list)
+	}
+	for want, broken := range map[string]func(*result){
+		"good clients: out of order: 2":                                           func(r *result) { r.good.Faults = map[string]int{"out of order": 2} },
+		"good clients: lost: 1 clients lack 3 events":                             func(r *result) { r.good = good.Report{Behind: 1, Missing: 3} },
+		`newcomers turned away in the round "attack": HTTP 429: 1`:                func(r *result) { r.rounds[1].turned = map[string]int{"HTTP 429": 1} },
+		`no event came in the round "calm after"`:                                 func(r *result) { r.rounds[2].latency = swarm.Latency{} },
+		"good clients' p99 in the attack is 10.000001ms, at most 10ms is allowed": func(r *result) { r.rounds[1].latency.P99++ },
+		"breach: origin: let in: 1":                                               func(r *result) { r.foe.Breaches = map[string]int{"origin: let in": 1} },
+		"the edge's memory was 257.0 MiB, its bound is 256.0 MiB":                 func(r *result) { r.after.Peak += 1 << 20 },
+		"left: 3 feeds, 2 before":                                                 func(r *result) { r.remains = left(load{feeds: 2}, load{feeds: 3}) },
+		"the edge's log: a panic: 1 lines":                                        func(r *result) { r.log = []string{"a panic: 1 lines"} },
+	} {
+		r := held()
+		broken(r)
+		if list := r.verdict(); !slices.Equal(list, []string{want}) {
+			t.Errorf("%q, not %q", list, want)
+		}
+	}
+}
+
+func TestFactorsChangeRates(t *testing.T) {
+	factors, err := parseFactors("2,history=0.5,churn=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSettings()
+	s.factors, s.only = factors, []string{"hist", "churn", "garb"}
+	if got, want := s.rates(), map[string]float64{"history": 45, "subscribe_churn": 180, "churn_one": 260, "garbage": 60}; !maps.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	for _, bad := range []string{"", "x", "-1", "nosuch=1", "history="} {
+		if f, err := parseFactors(bad); err == nil {
+			t.Errorf("%q is %v", bad, f)
+		}
+	}
+}
+
+func TestMetricsAreReadByLabels(t *testing.T) {
+	before := counters{`a{x="1",y="p"}`: 1, `a{x="1",y="q"}`: 5, `ab{x="1",y="p"}`: 7}
+	after := counters{`a{x="1",y="p"}`: 3, `a{x="1",y="q"}`: 5, `a{x="2",y="p"}`: 4, `ab{x="1",y="p"}`: 9}
+	if got, want := after.since(before, "a", "y"), map[string]float64{"p": 6}; !maps.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	if got := after.sum("a"); got != 12 {
+		t.Errorf("the sum is %v", got)
+	}
+}

@@ -1,0 +1,112 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+)
+
+// ok reports whether everything held.
+func (r *result) ok() bool { return len(r.verdict()) == 0 }
+
+// verdict is what did not hold, in words.
+func (r *result) verdict() (list []string) {
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	for _, name := range slices.Sorted(maps.Keys(r.good.Faults)) {
+		add("good clients: %s: %d", name, r.good.Faults[name])
+	}
+	if r.good.Behind > 0 {
+		add("good clients: lost: %d clients lack %d events", r.good.Behind, r.good.Missing)
+	}
+	for _, one := range r.rounds {
+		for _, why := range slices.Sorted(maps.Keys(one.turned)) {
+			add("newcomers turned away in the round %q: %s: %d", one.name, why, one.turned[why])
+		}
+		if one.latency.Count == 0 {
+			add("no event came in the round %q", one.name)
+		}
+	}
+	if p99 := r.attackRound().latency.P99; p99 > r.allowed() {
+		add("good clients' p99 in the attack is %v, at most %v is allowed", p99, r.allowed())
+	}
+	for _, what := range slices.Sorted(maps.Keys(r.foe.Breaches)) {
+		add("breach: %s: %d", what, r.foe.Breaches[what])
+	}
+	if r.after.Peak > r.settings.memory {
+		add("the edge's memory was %s, its bound is %s", mebi(r.after.Peak), mebi(r.settings.memory))
+	}
+	for _, what := range r.remains {
+		add("left: %s", what)
+	}
+	for _, what := range r.log {
+		add("the edge's log: %s", what)
+	}
+	if r.disorder > 0 {
+		add("the publisher: %d events were stored in another order than they were sent: the counters prove nothing", r.disorder)
+	}
+	return list
+}
+
+func (r *result) attackRound() *round {
+	for _, one := range r.rounds {
+		if one.name == inAttack {
+			return one
+		}
+	}
+	return &round{}
+}
+
+// allowed is the p99 that good clients may have in the attack.
+func (r *result) allowed() time.Duration {
+	return time.Duration(r.settings.bound*float64(r.calm.P99)) + r.settings.slack
+}
+
+// maxLine is the longest line of a log that is looked at, in bytes.
+const maxLine = 1 << 20
+
+// readLog looks for what the edge's log must not hold.
+func (f *fleet) readLog() (found []string, err error) {
+	file, err := os.Open(f.log)
+	if err != nil {
+		return nil, fmt.Errorf("attack: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	var needles [][]byte
+	for _, secret := range f.secrets {
+		needles = append(needles, []byte(secret))
+		// The signature of a token is enough to be one.
+		if i := bytes.LastIndexByte([]byte(secret), '.'); i > 0 {
+			needles = append(needles, []byte(secret[i+1:]))
+		}
+	}
+	count := map[string]int{}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(make([]byte, 64<<10), maxLine)
+	for lines.Scan() {
+		line := lines.Bytes()
+		for _, needle := range needles {
+			if bytes.Contains(line, needle) {
+				count["a secret or a token"]++
+			}
+		}
+		if bytes.Contains(line, []byte(`"level":"ERROR"`)) {
+			count["an error"]++
+		}
+		if bytes.Contains(line, []byte("panic")) {
+			count["a panic"]++
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(count)) {
+		found = append(found, fmt.Sprintf("%s: %d lines", what, count[what]))
+	}
+	if err := lines.Err(); err != nil {
+		return found, fmt.Errorf("attack: the edge's log: %w", err)
+	}
+	return found, nil
+}
