@@ -159,8 +159,12 @@ func (s *Session) handleAll() {
 	}
 }
 
-// answer queues an encoded frame. The caller holds s.mu.
+// answer queues an encoded frame, for nobody once the connection has ended. The caller
+// holds s.mu.
 func (s *Session) answer(frame []byte) {
+	if s.closed {
+		return
+	}
 	s.answers = append(s.answers, frame)
 	s.countAnswers(len(frame))
 	s.conn.Wake()
