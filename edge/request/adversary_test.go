@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bodhisattva/indranet/edge/conn"
 )
 
 // TestAnswersForWhoHasGoneAreNotCountedForEver: a client that asks and goes, again and
@@ -28,5 +30,49 @@ func TestAnswersForWhoHasGoneAreNotCountedForEver(t *testing.T) {
 		if n := h.server.budget.Used(); n != 0 {
 			t.Errorf("%d bytes are counted for nobody", n)
 		}
+	})
+}
+
+// TestAnswersThatWaitAreNotSentAfterARevocation: a client that does not read asks for
+// history, and reads when its token has been revoked.
+func TestAnswersThatWaitAreNotSentAfterARevocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, nil)
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		h.log.act("a", 10)
+		waiting, reading := h.open("good"), h.open("good")
+		waiting.drain()
+		reading.drain()
+		waiting.ask(`{"type":"request","event":"history","data":{"channel":"adapter:a","since":"start"}}`)
+		hold := make(chan struct{})
+		h.log.mu.Lock()
+		h.log.hold["adapter:a"] = hold
+		h.log.mu.Unlock()
+		reading.ask(`{"type":"request","event":"history","data":{"channel":"adapter:a","since":"start"}}`)
+		h.gate.mu.Lock()
+		h.gate.revoked["good"] = true
+		h.gate.mu.Unlock()
+		h.server.Recheck()
+		close(hold) // What is read now is for nobody.
+		waiting.wants(conn.CloseRevoked, "error AUTH_FAILED")
+		reading.wants(conn.CloseRevoked, "error AUTH_FAILED")
+	})
+}
+
+// TestAnExpiredTokenLearnsNothingBeforeTheNextTick: neither what was answered before its
+// end nor what is asked after it, positions included.
+func TestAnExpiredTokenLearnsNothingBeforeTheNextTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, nil)
+		h.gate.issue("good", "u1", time.Minute, "dhruva:read")
+		h.log.act("a", 10)
+		g := h.open("good")
+		g.subscribe("adapter:a", `"now"`)
+		g.drain()
+		g.ask(`{"type":"request","event":"history","data":{"channel":"adapter:a","since":"start"}}`)
+		<-time.After(time.Minute)
+		g.ask(`{"type":"request","event":"get_status"}`)
+		g.ask(`{"type":"ping"}`)
+		g.wants(conn.CloseTokenExpired, "error TOKEN_EXPIRED")
 	})
 }

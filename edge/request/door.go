@@ -211,8 +211,8 @@ func (s *Session) become(identity auth.Identity, authenticated bool, now time.Ti
 	s.warnAt = identity.Expires.Add(-min(warnBefore, identity.Expires.Sub(now)/2))
 }
 
-// leave ends the connection: nothing but the answers so far and the one error is sent
-// any more, then the close frame. The caller holds s.mu.
+// leave ends the connection: nothing but the answers so far, or the one error in place of
+// them, is sent any more, then the close frame. The caller holds s.mu.
 func (s *Session) leave(event audit.Event, reason string, why *wire.Error, code conn.Code, text string) {
 	if s.leaving || s.closed {
 		return
@@ -220,12 +220,10 @@ func (s *Session) leave(event audit.Event, reason string, why *wire.Error, code 
 	s.leaving = true
 	s.server.record(event, reason, s.peer, s.conn.ID())
 	if why != nil {
+		// What waits was asked for with a right that is over.
+		s.answers = nil
+		s.countAnswers(-s.answerBytes)
 		s.answer(wire.ErrorResponse(time.Now(), "", "", why))
-		// First of all: what else waits may be more than is sent before the close frame.
-		last := len(s.answers) - 1
-		why := s.answers[last]
-		copy(s.answers[1:], s.answers[:last])
-		s.answers[0] = why
 	}
 	s.conn.Close(code, text)
 }

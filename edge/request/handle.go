@@ -45,12 +45,14 @@ func (s *Session) handle(ctx context.Context, r wire.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if refusal != nil {
+	switch {
+	case s.closed || s.leaving: // It may have lost its right to the answer.
+	case refusal != nil:
 		s.refuse(r, refusal)
-		return
+	default:
+		s.server.Stats.Requests.Add(1)
+		s.answer(answer)
 	}
-	s.server.Stats.Requests.Add(1)
-	s.answer(answer)
 }
 
 var requestNames = strings.Join([]string{

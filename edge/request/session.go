@@ -211,6 +211,8 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 	if s.closed {
 		return dst
 	}
+	now := time.Now()
+	s.expired(now) // Then the answers that wait are none any more.
 	n := 0
 	for ; n < len(s.answers) && budget > 0; n++ {
 		dst = append(dst, s.answers[n])
@@ -222,9 +224,8 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 		return dst
 	}
 	s.answers = nil
-	now := time.Now()
-	if s.leaving || !s.admitted || s.expired(now) {
-		return s.last(dst)
+	if s.leaving || !s.admitted {
+		return dst
 	}
 	if n > 0 {
 		s.unpause()
@@ -250,14 +251,6 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 			s.ready = s.ready[:len(s.ready)-1]
 		}
 	}
-	return dst
-}
-
-// last appends what was answered since, and nothing else. The caller holds s.mu.
-func (s *Session) last(dst net.Buffers) net.Buffers {
-	dst = append(dst, s.answers...)
-	s.answers = nil
-	s.countAnswers(-s.answerBytes)
 	return dst
 }
 
