@@ -1,10 +1,12 @@
 package request
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/conn"
 )
 
@@ -74,5 +76,34 @@ func TestAnExpiredTokenLearnsNothingBeforeTheNextTick(t *testing.T) {
 		g.ask(`{"type":"request","event":"get_status"}`)
 		g.ask(`{"type":"ping"}`)
 		g.wants(conn.CloseTokenExpired, "error TOKEN_EXPIRED")
+	})
+}
+
+// TestNothingBehindATokenIsReadBeforeItIsAccepted: so that no answer, not even that
+// messages come too fast, goes ahead of the answer to the token.
+func TestNothingBehindATokenIsReadBeforeItIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{MessagesPerSecond: 1}, nil)
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		g := h.open("")
+		wait := make(chan struct{})
+		h.server.door.Verify = func(ctx context.Context, token string) (auth.Identity, error) {
+			<-wait
+			return h.gate.verify(ctx, token)
+		}
+		if g.session.Receive([]byte(`{"type":"request","event":"auth","data":{"token":"good"}}`)) {
+			t.Error("more is read while the token is being looked at")
+		}
+		synctest.Wait()
+		g.session.Tick(time.Now().Add(authTimeout - 1))
+		g.wants(0)
+		if g.conn.resumes.Load() != 0 {
+			t.Error("reading goes on before the token was accepted")
+		}
+		close(wait)
+		g.wants(0, "response auth", "event welcome")
+		if n := g.conn.resumes.Load(); n != 1 {
+			t.Errorf("reading was resumed %d times", n)
+		}
 	})
 }

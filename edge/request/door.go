@@ -70,8 +70,7 @@ const (
 	authTimeout = 5 * time.Second
 	// warnBefore is how long before its end a token is warned about, or half its life.
 	warnBefore = time.Minute
-	// maxAuthFrame bounds the messages that are taken before a token was accepted, in
-	// bytes.
+	// maxAuthFrame bounds the message that brings a token, in bytes.
 	maxAuthFrame = 16 << 10
 )
 
@@ -234,17 +233,12 @@ func (s *Session) turnAway(reason string) {
 		conn.CloseUnauthorized, "unauthorized")
 }
 
-// mayWait reports whether a message may come before a token was accepted: the first
-// must be auth, and what follows waits, unread and little, until that has been decided.
-// The caller holds s.mu.
-func (s *Session) mayWait(r wire.Request, refusal *wire.Error, size int) bool {
-	if refusal != nil || s.pendingBytes+size > maxAuthFrame {
-		return false
-	}
-	if !s.showed {
-		s.showed = r.Name == wire.Auth
-	}
-	return s.showed
+// shows reports whether a message may come before a token was accepted: only the first,
+// and only auth. The caller holds s.mu.
+func (s *Session) shows(r wire.Request, refusal *wire.Error, size int) bool {
+	first := !s.showed
+	s.showed = true
+	return first && refusal == nil && r.Name == wire.Auth && size <= maxAuthFrame
 }
 
 // expired reports whether the connection's token has expired, and ends it then. The
@@ -370,6 +364,7 @@ func (s *Session) settle(r wire.Request, refusal *wire.Error, identity auth.Iden
 	s.server.Stats.Requests.Add(1)
 	if waited {
 		s.answer(s.welcome(now))
+		s.unpause()
 	}
 	return s.weaken(now)
 }

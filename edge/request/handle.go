@@ -32,11 +32,6 @@ func (s *Session) handle(ctx context.Context, r wire.Request) {
 		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.status(ctx))
 	case wire.Publish:
 		refusal = wire.Errorf(wire.Forbidden, "publishing from clients is not allowed here")
-	case wire.Ping: // It came before the token was accepted.
-		s.mu.Lock()
-		s.answer(wire.Pong(time.Now(), s.known()))
-		s.mu.Unlock()
-		return
 	case wire.Auth, wire.RefreshToken:
 		s.auth(ctx, r)
 		return

@@ -72,7 +72,7 @@ type Session struct {
 	// peer is who the connection speaks for, admitted is true once it may speak.
 	peer     Peer
 	admitted bool
-	showed   bool // The first message has come, and was auth.
+	showed   bool // The first message of one that was not admitted has come.
 	// until is when its token is not accepted any more, warnAt when its client is told
 	// so; zero for never.
 	until, warnAt time.Time
@@ -95,11 +95,11 @@ func (s *Session) Receive(payload []byte) bool {
 		return true
 	}
 	switch {
-	case !s.admitted && !s.mayWait(r, refusal, len(payload)):
+	case !s.admitted && !s.shows(r, refusal, len(payload)):
 		s.turnAway("other_message")
 	case refusal != nil:
 		s.refuse(r, refusal)
-	case r.Name == wire.Ping && s.admitted:
+	case r.Name == wire.Ping:
 		s.answer(wire.Pong(time.Now(), s.known()))
 	default:
 		s.pending = append(s.pending, r)
@@ -118,9 +118,10 @@ func (s *Session) goOn() bool {
 	return !s.paused
 }
 
-// full reports whether the client must wait with further requests.
+// full reports whether the client must wait with further requests: what it sends behind
+// its token is not read before that has been decided.
 func (s *Session) full() bool {
-	return len(s.pending) >= maxPending || s.pendingBytes >= maxPendingBytes || s.answerBytes >= maxAnswers
+	return s.showed && !s.admitted || len(s.pending) >= maxPending || s.pendingBytes >= maxPendingBytes || s.answerBytes >= maxAnswers
 }
 
 // unpause lets the client go on where there is room again. The caller holds s.mu.

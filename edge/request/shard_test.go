@@ -19,13 +19,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type awake struct {
 	n    atomic.Int64
 	code atomic.Int64 // Of the first Close, 0 for none.
+
+	resumes atomic.Int64
 }
 
 // closed is the code that the connection was closed with, 0 for none.
 func (a *awake) closed() conn.Code { return conn.Code(a.code.Load()) }
 
 func (a *awake) Wake()                          { a.n.Add(1) }
-func (a *awake) Resume()                        {}
+func (a *awake) Resume()                        { a.resumes.Add(1) }
 func (a *awake) Close(code conn.Code, _ string) { a.code.CompareAndSwap(0, int64(code)) }
 func (a *awake) RemoteAddr() net.Addr           { return &net.TCPAddr{} }
 func (a *awake) ID() string                     { return "a" }
