@@ -12,10 +12,11 @@ import (
 )
 
 // Shares of the memory limit at which the edge begins and ends to save memory, in
-// percent.
+// percent. What is measured is what lives; above that the collector needs room, or it
+// takes the processors for itself.
 const (
-	scarceAt = 90
-	enoughAt = 80
+	scarceAt = 75
+	enoughAt = 65
 )
 
 // memoryEvery is the time between two looks at the memory.
@@ -41,7 +42,7 @@ func newMemory(limit int64, budget *request.Budget) *memory {
 	if limit == math.MaxInt64 {
 		limit = 0
 	}
-	return &memory{limit: uint64(limit), used: mapped, budget: budget}
+	return &memory{limit: uint64(limit), used: living, budget: budget}
 }
 
 // run looks until ctx ends.
@@ -71,9 +72,17 @@ func (m *memory) look() {
 	m.budget.Tighten(scarce)
 }
 
-// mapped is the memory that the process has from the operating system, in bytes.
-func mapped() uint64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+// living is the memory that is in use and not merely not collected yet, in bytes: what
+// the last collection left, stacks, and what the runtime needs for itself.
+func living() (bytes uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/os-stacks:bytes"},
+		{Name: "/memory/classes/metadata/mcache/inuse:bytes"}, {Name: "/memory/classes/metadata/mspan/inuse:bytes"},
+		{Name: "/memory/classes/metadata/other:bytes"}, {Name: "/memory/classes/other:bytes"},
+	}
 	metrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+	for _, sample := range samples {
+		bytes += sample.Value.Uint64()
+	}
+	return bytes
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/bodhisattva/indranet/edge/request"
@@ -12,13 +13,17 @@ func TestLittleMemoryIsSavedUntilThereIsEnough(t *testing.T) {
 	for _, step := range []struct {
 		used   uint64
 		scarce bool
-	}{{0, false}, {899, false}, {900, true}, {850, true}, {801, true}, {799, false}, {899, false}, {2000, true}} {
+	}{{0, false}, {749, false}, {750, true}, {700, true}, {651, true}, {649, false}, {749, false}, {2000, true}} {
 		m.used = func() uint64 { return step.used }
 		if m.look(); m.scarce.Load() != step.scarce || budget.Over() != step.scarce {
 			t.Errorf("at %d: scarce %v, over %v", step.used, m.scarce.Load(), budget.Over())
 		}
 	}
-	if mapped() == 0 {
-		t.Error("the process has no memory")
+	before := living()
+	ballast := make([]byte, 64<<20)
+	runtime.GC()
+	if grown := living() - before; grown < 60<<20 || grown > 80<<20 {
+		t.Errorf("64 MiB that live count as %d bytes", grown)
 	}
+	runtime.KeepAlive(ballast)
 }

@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/auth"
@@ -61,6 +64,9 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 	for _, warning := range report.Warnings {
 		logger.Warn("configuration", "warning", warning.Error())
 	}
+	if err := limitMemory(cfg.MemoryLimit); err != nil {
+		return err
+	}
 	edgeCfg, err := edgeConfig(cfg, logs)
 	if err != nil {
 		return err
@@ -97,6 +103,19 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 			}
 		}
 	}
+}
+
+// limitMemory tells the collector what the process may use: what is configured, else
+// what the container allows, less a tenth for what the collector does not see.
+func limitMemory(configured int64) error {
+	if configured > 0 {
+		debug.SetMemoryLimit(configured / 10 * 9)
+		return nil
+	}
+	if _, err := memlimit.Set(); err != nil {
+		return fmt.Errorf("the memory limit of the container: %w", err)
+	}
+	return nil
 }
 
 // edgeConfig is a configuration as an edge takes it.
