@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/limit"
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -53,5 +55,50 @@ func TestAHastyClientIsReadOnceItsTokenWasAccepted(t *testing.T) {
 		if m := good.answer(); m.Code != "" {
 			t.Errorf("%s %s", m.Code, m.Text)
 		}
+	}
+}
+
+// TestWhoHasNotShownATokenTakesNobodysPlace: one address cannot fill a service with
+// connections that are not let in, whether they wait, were refused and do not go, or were
+// too many.
+func TestWhoHasNotShownATokenTakesNobodysPlace(t *testing.T) {
+	const places, share = 20, 8
+	for name, c := range map[string]struct {
+		perAddress int
+		header     func(t *testing.T) http.Header
+	}{
+		"no token":               {0, func(*testing.T) http.Header { return http.Header{} }},
+		"bad tokens":             {0, func(*testing.T) http.Header { return bearer("bad") }},
+		"too many of an address": {4, func(t *testing.T) http.Header { return bearer(reader(t, "u1")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, e := guarded(t, behindLoopback, func(cfg *edge.Config) {
+				cfg.Gate.MaxHalfOpenPerAddress = share
+				every(cfg, func(s *edge.Service) { s.Conn.MaxConnections, s.MaxPerAddress = places, c.perAddress })
+			})
+			for range 2 * places {
+				h := c.header(t)
+				h.Set("X-Forwarded-For", "192.0.2.1")
+				_, _, _ = knock(t, e, schema.Dhruva, h) // And it never reads, nor answers the close frame.
+			}
+			if n := e.Connections(schema.Dhruva); n != share+c.perAddress {
+				t.Errorf("the address has %d connections", n)
+			}
+			h := bearer(reader(t, "u2"))
+			h.Set("X-Forwarded-For", "192.0.2.2")
+			good, _, err := knock(t, e, schema.Dhruva, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good.want("event", "welcome")
+		})
+	}
+}
+
+// behindLoopback makes the test a trusted proxy.
+func behindLoopback(c *edge.Config) {
+	var err error
+	if c.Gate.Trusted, err = limit.ParseNetworks([]string{"loopback"}); err != nil {
+		panic(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type Edge struct {
 	services map[schema.Service]*service
 	gate     *limit.Gate
 	failures *limit.Failures
+	waiting  *limit.Counter[netip.Prefix] // Connections that are not let in, by client.
 	budget   *request.Budget
 	memory   *memory
 	revoked  auth.Revocations
@@ -69,6 +71,7 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 	e := &Edge{
 		cfg: cfg, logger: logger, metrics: set, audit: audit.New(logger, set),
 		services: map[schema.Service]*service{}, failures: limit.NewFailures(cfg.Failures),
+		waiting: limit.NewCounter[netip.Prefix](cfg.Gate.MaxHalfOpenPerAddress),
 		budget: budget, memory: newMemory(cfg.MemoryLimit, budget),
 		listeners: map[string]net.Listener{}, pairs: map[string]*certs.Pair{},
 	}

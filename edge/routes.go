@@ -116,10 +116,19 @@ const tokenTimeout = 10 * time.Second
 // to refuse is refused first.
 func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 	address := e.cfg.Gate.Trusted.Client(peerOf(r), r.Header.Values("X-Forwarded-For"), r.Header.Get("X-Real-Ip"))
-	peer := request.Peer{Address: address.String()}
+	key := limit.Key(address)
 	if !e.mayEnter(w, r, s, address) {
 		return
 	}
+	// The gate counts by what it sees, until the handshake is over. This counts by client,
+	// until that is let in or gone.
+	peer := request.Peer{Address: address.String(), Waited: func() { e.waiting.Release(key) }}
+	served := false
+	defer func() {
+		if !served {
+			peer.Waited()
+		}
+	}()
 	if header := r.Header.Values("Authorization"); len(header) > 0 && conn.IsHandshake(r) {
 		ctx, cancel := context.WithTimeout(r.Context(), tokenTimeout)
 		s.server.Authenticate(ctx, &peer, bearer(header))
@@ -130,14 +139,13 @@ func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 		return // Upgrade has answered.
 	}
 	nc = limit.Opened(nc)
-	key := limit.Key(address)
 	if s.addresses.Acquire(key) {
 		peer.Left = func() { s.addresses.Release(key) }
 	} else {
 		peer.Full = "address"
 	}
 	err = s.engine.Serve(nc, buffered, func(c conn.Conn) conn.Handler { return s.server.Open(c, peer) })
-	if err == nil {
+	if served = err == nil; served {
 		return
 	}
 	if peer.Left != nil {
@@ -151,7 +159,8 @@ func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 	}
 }
 
-// mayEnter answers who may not even try.
+// mayEnter answers who may not even try. Who may has a place among those of the address
+// that wait, and gives it back.
 func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, address netip.Addr) bool {
 	refuse := func(event audit.Event, reason string, status int, text string) bool {
 		e.audit.Record(event, string(s.name), reason, slog.String("address", address.String()))
@@ -169,6 +178,10 @@ func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, addr
 	}
 	if !e.allowed(r) {
 		return refuse(audit.OriginRefused, "origin", http.StatusForbidden, "this origin may not connect here")
+	}
+	if !e.waiting.Acquire(limit.Key(address)) {
+		w.Header().Set("Retry-After", "1")
+		return refuse(audit.ConnectionRefused, "waiting", http.StatusTooManyRequests, "too many connections from this address that are not let in yet")
 	}
 	return true
 }

@@ -76,7 +76,7 @@ var edgeKeys = []*key{
 	newKey("limits.half_open", whole(0, 1_000_000, "connections"), 1024, func(c *Config) *int { return &c.Limits.HalfOpen },
 		"Connections that are accepted and not yet WebSockets, all listeners together. 0: no limit."),
 	newKey("limits.half_open_per_address", whole(0, 1_000_000, "connections"), 128, func(c *Config) *int { return &c.Limits.HalfOpenPerAddress },
-		"The same for one address (IPv6: one /64). Trusted proxies are exempt. 0: no limit."),
+		"The same for one address (IPv6: one /64); trusted proxies are exempt. Also, by the client's address wherever it comes from, the WebSockets that have not shown a token yet or are being refused. 0: no limit."),
 	newKey("limits.connections_per_address_per_second", whole(0, 1_000_000, "connections"), 100, func(c *Config) *int { return &c.Limits.ConnectionsPerAddressPerSecond },
 		"New connections a second from one address (IPv6: one /64); further ones are closed. Trusted proxies are exempt. 0: no limit."),
 	newKey("limits.failed_auth.attempts", whole(0, 1_000_000, "failures"), 10, func(c *Config) *int { return &c.Limits.FailedAuth.Attempts },

@@ -59,6 +59,9 @@ type Peer struct {
 	// Full says that there is no place for the connection, and why; empty where there
 	// is.
 	Full string
+	// Waited is called once, when the connection is let in, or else has ended; nil for
+	// nothing.
+	Waited func()
 	// Left is called once, when the connection has ended; nil for nothing.
 	Left func()
 }
@@ -202,12 +205,22 @@ func (s *Session) letIn(identity auth.Identity, authenticated bool, now time.Tim
 func (s *Session) become(identity auth.Identity, authenticated bool, now time.Time) {
 	s.peer.Identity, s.peer.Authenticated = identity, authenticated
 	s.admitted = true
+	s.waited()
 	s.until, s.warnAt = time.Time{}, time.Time{}
 	if identity.Expires.IsZero() {
 		return
 	}
 	s.until = identity.Expires.Add(s.server.door.Leeway)
 	s.warnAt = identity.Expires.Add(-min(warnBefore, identity.Expires.Sub(now)/2))
+}
+
+// waited tells, once, that the connection does not wait to be let in any more. The caller
+// holds s.mu.
+func (s *Session) waited() {
+	if s.peer.Waited != nil {
+		s.peer.Waited()
+		s.peer.Waited = nil
+	}
 }
 
 // leave ends the connection: nothing but the answers so far, or the one error in place of

@@ -380,6 +380,7 @@ func (s *Session) Closed(why conn.Reason) {
 	s.cancel()
 	s.mu.Lock()
 	s.closed = true
+	s.waited()
 	subs := s.subs
 	s.countAnswers(-s.answerBytes)
 	s.subs, s.ready, s.hungry, s.answers, s.pending = nil, nil, nil, nil, nil
