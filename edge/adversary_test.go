@@ -3,15 +3,21 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/limit"
+	"github.com/bodhisattva/indranet/edge/stream"
+	"github.com/bodhisattva/indranet/publisher/natstest"
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -100,5 +106,66 @@ func behindLoopback(c *edge.Config) {
 	var err error
 	if c.Gate.Trusted, err = limit.ParseNetworks([]string{"loopback"}); err != nil {
 		panic(err)
+	}
+}
+
+// TestHandshakesThatNeverEndDoNotHoldAStop: connections are told to come back elsewhere,
+// whoever keeps every listener busy with half a request.
+func TestHandshakesThatNeverEndDoNotHoldAStop(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Services()...))
+	listening := []schema.Service{schema.Dhruva, schema.Mahavishnu, schema.Akosha}
+	cfg := edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: "127.0.0.1:0", Services: edge.Public(edge.Service{})}
+	for _, name := range listening {
+		s := cfg.Services[name]
+		s.Addr = "127.0.0.1:0"
+		cfg.Services[name] = s
+	}
+	e, err := edge.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good := dial(t, e, schema.Dhruva)
+	addrs := []string{e.HTTPAddr().String()}
+	for _, name := range listening {
+		addrs = append(addrs, e.Addr(name).String())
+	}
+	ctx, end := context.WithCancel(t.Context())
+	var bad sync.WaitGroup
+	defer bad.Wait()
+	defer end()
+	for _, addr := range addrs {
+		half := func() net.Conn {
+			nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+			if err != nil {
+				return nil // The listener is closed.
+			}
+			_, _ = nc.Write([]byte("GET /ws/dhruva HTTP/1.1\r\n"))
+			return nc
+		}
+		first := half()
+		bad.Go(func() {
+			tick := time.NewTicker(500 * time.Millisecond)
+			defer tick.Stop()
+			for nc := first; nc != nil; nc = half() {
+				defer func() { _ = nc.Close() }()
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+			<-ctx.Done()
+		})
+	}
+	stopping, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- e.Stop(stopping) }()
+	good.wantClosed(conn.CloseGoingAway)
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }

@@ -48,6 +48,7 @@ type Edge struct {
 	follower  *stream.Follower // Nil where no service takes tokens.
 	listeners map[string]net.Listener
 	pairs     map[string]*certs.Pair
+	servers   []*http.Server
 	wg        sync.WaitGroup
 
 	// undo ends what Start began, last first. Guarded by mu.
@@ -128,6 +129,7 @@ func (e *Edge) start() (err error) {
 	e.wg.Go(e.tidy)
 	e.register()
 	e.onStop(e.shutdown)
+	e.onStop(e.stopServing)
 	for name, l := range e.listeners {
 		e.serve(l, e.handler(name))
 	}
@@ -192,11 +194,26 @@ func (e *Edge) serve(l net.Listener, handler http.Handler) {
 			e.logger.Error("a listener ended", "address", l.Addr().String(), "error", err)
 		}
 	})
-	e.onStop(func(ctx context.Context) {
-		if err := server.Shutdown(ctx); err != nil {
-			_ = server.Close()
-		}
-	})
+	e.servers = append(e.servers, server)
+}
+
+// handshakeGrace is how long a Stop waits for handshakes that have begun.
+const handshakeGrace = 2 * time.Second
+
+// stopServing ends the HTTP servers together. What is no connection then is cut: the
+// connections that are there have to be told.
+func (e *Edge) stopServing(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeGrace)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, server := range e.servers {
+		wg.Go(func() {
+			if err := server.Shutdown(ctx); err != nil {
+				_ = server.Close()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (e *Edge) onStop(undo func(context.Context)) {
