@@ -1,7 +1,9 @@
 package request
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +106,25 @@ func TestNothingBehindATokenIsReadBeforeItIsAccepted(t *testing.T) {
 		g.wants(0, "response auth", "event welcome")
 		if n := g.conn.resumes.Load(); n != 1 {
 			t.Errorf("reading was resumed %d times", n)
+		}
+	})
+}
+
+// TestWhoWasNotLetInFillsNoLog: of who was not let in there are the security events, which
+// are bounded; of who was, one line.
+func TestWhoWasNotLetInFillsNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, nil)
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		var log bytes.Buffer
+		h.server.logger = slog.New(slog.NewTextHandler(&log, nil))
+		for range 100 {
+			h.open("bad").end()
+			h.open("").end()
+		}
+		h.open("good").end()
+		if n := bytes.Count(log.Bytes(), []byte("\n")); n != 1 {
+			t.Errorf("%d lines", n)
 		}
 	})
 }

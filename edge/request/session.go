@@ -2,6 +2,7 @@ package request
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -389,6 +390,10 @@ func (s *Session) Closed(why conn.Reason) {
 		s.weigh(sub)
 	}
 	events, peer, left, leaving := s.events, s.peer, s.left, s.leaving
+	level := slog.LevelInfo
+	if !s.admitted { // There may be very many, and security events tell of those that matter.
+		level = slog.LevelDebug
+	}
 	s.mu.Unlock()
 	for _, sub := range subs {
 		s.drop(sub)
@@ -406,7 +411,7 @@ func (s *Session) Closed(why conn.Reason) {
 	case why.Code == conn.CloseRateLimited && !leaving: // The engine has counted frames.
 		s.server.record(audit.RateLimited, "frames", peer, s.conn.ID())
 	}
-	s.server.logger.Info("connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
+	s.server.logger.Log(context.Background(), level, "connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
 		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
 		"code", why.Code.String(), "reason", strconv.QuoteToASCII(why.Text), "by_peer", why.ByPeer, "error", why.Err)
 }
