@@ -15,8 +15,8 @@ const freshFor = time.Second
 // errRevocations says that the edge cannot tell which tokens are revoked.
 var errRevocations = errors.New("it is not known which tokens are revoked")
 
-// followRevocations begins to keep what is revoked. A change closes the connections
-// that it covers before the next one is looked at.
+// followRevocations begins to keep what is revoked. Nobody is let in whom a change covers
+// from then on, and who is there already is closed.
 func (e *Edge) followRevocations() {
 	e.follower = e.bus.FollowRevocations(e.ctx, func(key string, value []byte, deleted bool) {
 		if deleted {

@@ -128,3 +128,35 @@ func TestWhoWasNotLetInFillsNoLog(t *testing.T) {
 		}
 	})
 }
+
+// TestAThousandRevocationsAreOneWalkOverAllConnections: who tells of revocations goes on to
+// the next at once, however many connections there are to look at.
+func TestAThousandRevocationsAreOneWalkOverAllConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, nil)
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		h.gate.issue("other", "u2", time.Hour, "dhruva:read")
+		g, other := h.open("good"), h.open("other")
+		g.drain()
+		other.drain()
+		looks := 0
+		h.gate.mu.Lock()
+		h.server.door.Revoked = func(identity auth.Identity) bool {
+			h.gate.mu.Lock()
+			defer h.gate.mu.Unlock()
+			looks++
+			return h.gate.revoked[identity.TokenID]
+		}
+		for range 1000 {
+			h.server.Recheck() // While a walk is held.
+		}
+		h.gate.revoked["good"] = true
+		h.server.Recheck()
+		h.gate.mu.Unlock()
+		g.wants(conn.CloseRevoked, "error AUTH_FAILED")
+		other.wants(0)
+		if looks > 2*3 {
+			t.Errorf("%d looks at two connections", looks)
+		}
+	})
+}

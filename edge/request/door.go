@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -163,17 +165,30 @@ func (s *Server) record(event audit.Event, reason string, peer Peer, connection 
 	s.door.Audit.Record(event, string(s.about.Service), reason, attrs...)
 }
 
-// Recheck closes the connections whose tokens have been revoked. It is called after
-// every change of what is revoked.
+// Recheck has the connections closed whose tokens have been revoked. It is called after
+// every change of what is revoked, and returns at once: one walk over all connections does
+// for all changes before it.
 func (s *Server) Recheck() {
-	s.sessionsMu.Lock()
-	list := make([]*Session, 0, len(s.sessions))
-	for session := range s.sessions {
-		list = append(list, session)
+	select {
+	case s.changed <- struct{}{}:
+	default: // A walk is due anyway.
 	}
-	s.sessionsMu.Unlock()
-	for _, session := range list {
-		session.recheck()
+}
+
+// recheck walks over all connections after a change, until ctx ends.
+func (s *Server) recheck(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.changed:
+		}
+		s.sessionsMu.Lock()
+		list := slices.Collect(maps.Keys(s.sessions))
+		s.sessionsMu.Unlock()
+		for _, session := range list {
+			session.recheck()
+		}
 	}
 }
 

@@ -106,6 +106,7 @@ type Server struct {
 	started   time.Time
 	shards    []*Shard
 	next      atomic.Uint32
+	changed   chan struct{} // What is revoked has changed; holds one.
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -136,7 +137,7 @@ func NewServer(cfg Config) *Server {
 	s := &Server{
 		Feeds: cfg.Feeds, about: cfg.About, cat: cfg.Catalogue, limits: cfg.Limits.withDefaults(), door: cfg.Door, budget: cfg.Budget,
 		logger: cfg.Logger, connected: cfg.Connected, started: time.Now(), ctx: ctx, cancel: cancel,
-		sessions: map[*Session]struct{}{},
+		changed: make(chan struct{}, 1), sessions: map[*Session]struct{}{},
 	}
 	if s.budget == nil {
 		s.budget = NewBudget(0)
@@ -146,6 +147,7 @@ func NewServer(cfg Config) *Server {
 		s.shards = append(s.shards, shard)
 		s.wg.Go(func() { shard.Run(ctx) })
 	}
+	s.wg.Go(func() { s.recheck(ctx) })
 	return s
 }
 
