@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/conn"
@@ -167,5 +168,33 @@ func TestHandshakesThatNeverEndDoNotHoldAStop(t *testing.T) {
 	good.wantClosed(conn.CloseGoingAway)
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestATokenThatHasExpiredIsNoGuess: a page that was left open in an office and tries again
+// does not shut its neighbours out.
+func TestATokenThatHasExpiredIsNoGuess(t *testing.T) {
+	_, e := guarded(t, func(c *edge.Config) { c.Failures = limit.FailuresConfig{Max: 3} })
+	old := signed(t, jwt.MapClaims{"sub": "u1", "scopes": []string{"dhruva:read"}, "exp": time.Now().Add(-time.Hour).Unix()})
+	for range 5 {
+		c, _, err := knock(t, e, schema.Dhruva, bearer(old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before := c.wantClosed(conn.CloseUnauthorized); len(before) != 1 || before[0].Code != "TOKEN_EXPIRED" {
+			t.Errorf("%+v", before)
+		}
+	}
+	enter(t, e, reader(t, "neighbour"))
+	forged := old[:len(old)-2] + "AA" // Nobody has signed it.
+	for range 3 {
+		c, _, err := knock(t, e, schema.Dhruva, bearer(forged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.wantClosed(conn.CloseUnauthorized)
+	}
+	if _, response, err := knock(t, e, schema.Dhruva, bearer(reader(t, "neighbour"))); err == nil || response.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("guesses do not count: %v", err)
 	}
 }

@@ -39,8 +39,8 @@ type Door struct {
 	// Enter asks for a place for a user's connection, which leave gives back; nil for
 	// any number.
 	Enter func(user string) (leave func(), ok bool)
-	// Failed is told of a refused token and says how long its answer must wait,
-	// Succeeded of an accepted one. Both may be nil.
+	// Failed is told of a refused token, unless it has merely expired, and says how long
+	// its answer must wait, Succeeded of an accepted one. Both may be nil.
 	Failed    func(Peer) time.Duration
 	Succeeded func(Peer)
 	// Audit records refusals; it must be set.
@@ -110,11 +110,11 @@ func (s *Server) verify(ctx context.Context, peer Peer, token string) (auth.Iden
 	if reason == auth.KeysUnavailable { // Which is not the client's fault.
 		return auth.Identity{}, wire.Errorf(wire.Unavailable, "tokens cannot be checked now; try again")
 	}
+	if reason == auth.Expired { // Its signature was right: whoever has it did not guess.
+		return auth.Identity{}, wire.Errorf(wire.TokenExpired, "the token has expired")
+	}
 	if s.door.Failed != nil {
 		pause(ctx, s.door.Failed(peer))
-	}
-	if reason == auth.Expired {
-		return auth.Identity{}, wire.Errorf(wire.TokenExpired, "the token has expired")
 	}
 	return auth.Identity{}, wire.Errorf(wire.AuthFailed, "the token is not accepted")
 }
