@@ -198,3 +198,38 @@ func TestATokenThatHasExpiredIsNoGuess(t *testing.T) {
 		t.Errorf("guesses do not count: %v", err)
 	}
 }
+
+// TestNoTokenIsTakenWhileItIsUnknownWhetherItWasRevoked: neither to come in nor to stay for
+// longer.
+func TestNoTokenIsTakenWhileItIsUnknownWhetherItWasRevoked(t *testing.T) {
+	srv, e := guarded(t, func(c *edge.Config) { c.RevocationGrace = time.Second })
+	c := enter(t, e, reader(t, "u1"))
+	js, err := srv.Connect(t).JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(stream.RevocationsStream); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the grace is over", func() bool {
+		c.send(`{"type":"request","event":"subscribe","data":{"channel":"adapter:a"}}`)
+		return c.answer().Code == "UNAVAILABLE"
+	})
+	c.send(`{"type":"request","event":"refresh_token","data":{"token":"` + reader(t, "u1") + `"}}`)
+	if m := c.answer(); m.Code != "UNAVAILABLE" {
+		t.Errorf("a refresh: %s %s %s", m.Type, m.Code, m.Data)
+	}
+	late, _, err := knock(t, e, schema.Dhruva, bearer(reader(t, "u2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := late.wantClosed(conn.CloseTryLater); len(before) != 1 || before[0].Code != "UNAVAILABLE" {
+		t.Errorf("a connection: %+v", before)
+	}
+	if _, err := stream.EnsureRevocations(t.Context(), srv.Connect(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	isReady(t, e, true)
+	c.send(`{"type":"request","event":"refresh_token","data":{"token":"` + reader(t, "u1") + `"}}`)
+	c.want("response", "refresh_token")
+}

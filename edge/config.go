@@ -59,8 +59,8 @@ type Config struct {
 	// MemoryLimit is what the process may use, in bytes: near it no connection is
 	// taken. Default: the runtime's limit (GOMEMLIMIT), else none.
 	MemoryLimit int64
-	// RevocationGrace is how long authenticated clients may subscribe to more while it
-	// cannot be learnt which tokens are revoked. Default 30 s.
+	// RevocationGrace is how long tokens are taken, and authenticated clients may subscribe
+	// to more, while it cannot be learnt which tokens are revoked. Default 30 s.
 	RevocationGrace time.Duration
 	// Shards is the number of goroutines that tell connections of news, per
 	// service. Default 1.

@@ -35,16 +35,6 @@ func (e *Edge) followRevocations() {
 	})
 }
 
-// revocationsKnown reports whether the bucket has been read once.
-func (e *Edge) revocationsKnown() bool {
-	select {
-	case <-e.follower.Loaded():
-		return true
-	default:
-		return false
-	}
-}
-
 // revocationsFresh says why it is not known now which tokens are revoked, nil where it
 // is, or where no tokens are taken.
 func (e *Edge) revocationsFresh() error {

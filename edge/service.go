@@ -121,14 +121,14 @@ func (e *Edge) door(s *service) request.Door {
 	case door.Leeway < 0:
 		door.Leeway = 0
 	}
+	door.Stale = func() bool { return !e.follower.Fresh(time.Now(), e.cfg.RevocationGrace) }
 	door.Verify = func(ctx context.Context, token string) (auth.Identity, error) {
-		if !e.revocationsKnown() {
+		if door.Stale() {
 			return auth.Identity{}, &auth.Refusal{Reason: auth.KeysUnavailable, Err: errors.New("edge: it is not known which tokens are revoked")}
 		}
 		return s.verifier.Verify(ctx, token)
 	}
 	door.Revoked = e.revoked.Covers
-	door.Stale = func() bool { return !e.follower.Fresh(time.Now(), e.cfg.RevocationGrace) }
 	door.Failed = func(p request.Peer) time.Duration {
 		return e.failures.Fail(limit.Key(parseAddress(p.Address)), time.Now())
 	}

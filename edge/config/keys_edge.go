@@ -88,7 +88,7 @@ var edgeKeys = []*key{
 	newKey("limits.queued_bytes", orNone(1<<20, 1<<44), int64(256<<20), func(c *Config) *int64 { return &c.Limits.QueuedBytes },
 		"What all connections together may have waiting to be sent. 0: no limit."),
 	newKey("revocation_grace", span(time.Second, 24*time.Hour), 30*time.Second, func(c *Config) *time.Duration { return &c.RevocationGrace },
-		"How long new subscriptions are granted while the edge hears no news of revoked tokens."),
+		"How long tokens are taken and new subscriptions are granted while the edge hears no news of revoked tokens."),
 }
 
 const day = 24 * time.Hour
