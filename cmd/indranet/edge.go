@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/nats-io/nats.go"
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/auth"
@@ -61,14 +63,17 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 	logs := newLogs(std.err)
 	defer func() { err = errors.Join(err, logs.Close()) }()
 	logger := logs.open(cfg.Logging)
+	edgeCfg, err := edgeConfig(cfg, logs)
+	if err != nil {
+		return err
+	}
+	if err := logs.check(); err != nil {
+		return err
+	}
 	for _, warning := range report.Warnings {
 		logger.Warn("configuration", "warning", warning.Error())
 	}
 	if err := limitMemory(cfg.MemoryLimit); err != nil {
-		return err
-	}
-	edgeCfg, err := edgeConfig(cfg, logs)
-	if err != nil {
 		return err
 	}
 	edgeCfg.Version = buildVersion()
@@ -77,12 +82,15 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	if err := e.Start(ctx); err != nil {
-		return err
+		return explainStart(err)
 	}
 	defer func() {
+		logger.Info("ending", "at_most", drainTimeout.String())
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
-		err = errors.Join(err, e.Stop(stopping))
+		stopped := e.Stop(stopping)
+		logger.Info("ended", "error", stopped)
+		err = errors.Join(err, stopped)
 	}()
 	logger.Info("serving", "config", cfg)
 	for _, s := range cfg.Services {
@@ -116,6 +124,17 @@ func limitMemory(configured int64) error {
 		return fmt.Errorf("the memory limit of the container: %w", err)
 	}
 	return nil
+}
+
+// explainStart adds to why an edge does not start what to do about it.
+func explainStart(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("%w: nothing answers there; start NATS before its edges, or correct nats.url", err)
+	case errors.Is(err, nats.ErrAuthorization):
+		return fmt.Errorf("%w: NATS does not know the edge; set nats.nkey_seed_file or nats.credentials_file to the key of a user that it knows", err)
+	}
+	return err
 }
 
 // edgeConfig is a configuration as an edge takes it.
@@ -207,7 +226,7 @@ type checkConfigCmd struct {
 
 // Help is shown by --help.
 func (checkConfigCmd) Help() string {
-	return `Reads the files as an edge would, with the same environment, and says everything that is wrong with them, with line and column. Exits 1 where an edge would not start. No connection is made and no certificate is read; see verify-certs.
+	return `Reads the files as an edge would, with the same environment, and says everything that is wrong with them, with line and column. Exits 1 where an edge would not start. No connection is made, and of the files that the configuration names none but the keys for NATS is looked at; where these are not good on this machine, that is a warning. For certificates see verify-certs.
 
 Examples:
 
@@ -232,6 +251,11 @@ func (c *checkConfigCmd) Run(std stdio) error {
 	}
 	if err := e.Stop(context.Background()); err != nil {
 		return err
+	}
+	if _, err := edgeCfg.NATS.Security.Options(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(std.out, "warning:  on this machine an edge would not start: %s\n", line)
+		}
 	}
 	if c.Print {
 		fmt.Fprint(std.out, cfg)

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
 
 	"github.com/bodhisattva/indranet/edge/stream"
@@ -20,31 +24,86 @@ import (
 // natsFlags say how to reach NATS.
 type natsFlags struct {
 	NATS    string `name:"nats" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where NATS is; several servers with commas between (${env})."`
-	Creds   string `env:"NATS_CREDS" placeholder:"FILE" type:"existingfile" help:"The credentials file for NATS (${env})."`
-	NKey    string `name:"nkey" env:"NATS_NKEY" placeholder:"FILE" type:"existingfile" help:"The file with the seed of the nkey for NATS (${env})."`
-	TLSCA   string `name:"tlsca" env:"NATS_CA" placeholder:"FILE" type:"existingfile" help:"Who may have signed the certificate of NATS; demands TLS (${env})."`
-	TLSCert string `name:"tlscert" env:"NATS_CERT" placeholder:"FILE" type:"existingfile" help:"The client certificate for NATS (${env})."`
-	TLSKey  string `name:"tlskey" env:"NATS_KEY" placeholder:"FILE" type:"existingfile" help:"The key of --tlscert (${env})."`
+	Creds   file   `env:"NATS_CREDS" placeholder:"FILE" help:"The credentials file for NATS (${env})."`
+	NKey    file   `name:"nkey" env:"NATS_NKEY" placeholder:"FILE" help:"The file with the seed of the nkey for NATS (${env})."`
+	TLSCA   file   `name:"tlsca" env:"NATS_CA" placeholder:"FILE" help:"Who may have signed the certificate of NATS; demands TLS (${env})."`
+	TLSCert file   `name:"tlscert" env:"NATS_CERT" placeholder:"FILE" help:"The client certificate for NATS (${env})."`
+	TLSKey  file   `name:"tlskey" env:"NATS_KEY" placeholder:"FILE" help:"The key of --tlscert (${env})."`
+}
+
+// file is the path of a file that exists, or empty: an environment may set a variable
+// to nothing.
+type file string
+
+// UnmarshalText looks for the file.
+func (f *file) UnmarshalText(text []byte) error {
+	*f = ""
+	if len(text) == 0 {
+		return nil
+	}
+	path := kong.ExpandPath(string(text))
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return fmt.Errorf("%s is a directory", path)
+	}
+	*f = file(path)
+	return nil
 }
 
 // options are those that go with the URL.
 func (n natsFlags) options() ([]nats.Option, error) {
-	options, err := stream.Security{Creds: n.Creds, NKey: n.NKey, CA: n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey}.Options()
+	options, err := stream.Security{
+		Creds: string(n.Creds), NKey: string(n.NKey), CA: string(n.TLSCA), Cert: string(n.TLSCert), Key: string(n.TLSKey),
+	}.Options()
 	return append(options, nats.Timeout(5*time.Second)), err
 }
 
-// connect connects for a command that is soon done.
-func (n natsFlags) connect(command string) (*nats.Conn, error) {
+// connect connects for a command that is soon done. The context that it returns ends
+// as soon as NATS does not permit something: asking again would not change that.
+func (n natsFlags) connect(ctx context.Context, command string) (context.Context, *nats.Conn, error) {
 	options, err := n.options()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	ctx, forbid := context.WithCancelCause(ctx)
 	nc, err := nats.Connect(n.NATS, append(options,
-		nats.Name("indranet "+command), nats.MaxReconnects(-1), nats.PingInterval(2*time.Second))...)
+		nats.Name("indranet "+command), nats.MaxReconnects(-1), nats.PingInterval(2*time.Second),
+		nats.ClosedHandler(func(*nats.Conn) { forbid(nil) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				forbid(forbiddenError{err})
+			}
+		}))...)
 	if err != nil {
-		return nil, n.unreachable(err)
+		forbid(nil)
+		return nil, nil, n.unreachable(err)
 	}
-	return nc, nil
+	return ctx, nc, nil
+}
+
+// forbiddenError is what NATS does not permit.
+type forbiddenError struct{ err error }
+
+// Error says what was not permitted, and where to look.
+func (f forbiddenError) Error() string {
+	_, what, _ := strings.Cut(f.err.Error(), "Permissions Violation for ")
+	what, _, _ = strings.Cut(what, " on connection")
+	return fmt.Sprintf("NATS does not permit a %s; use the key of a role that may, with --nkey or --creds (deploy/nats/README.md says who may what)", strings.Replace(what, "Publish", "publish", 1))
+}
+
+// Unwrap returns the error of NATS.
+func (f forbiddenError) Unwrap() error { return f.err }
+
+// because is why a command failed: err, or what NATS did not permit meanwhile.
+func because(ctx context.Context, err error) error {
+	var forbidden forbiddenError
+	if err != nil && errors.As(context.Cause(ctx), &forbidden) {
+		return forbidden
+	}
+	return err
 }
 
 // unreachable says which flag to look at, without repeating a password.
@@ -55,7 +114,15 @@ func (n natsFlags) unreachable(err error) error {
 			servers[i] = u.Redacted()
 		}
 	}
-	return fmt.Errorf("NATS cannot be reached at %s, set --nats or NATS_URL: %w", strings.Join(servers, ","), innermost(err))
+	where := strings.Join(servers, ",")
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return fmt.Errorf("NATS at %s does not know who asks, set --nkey (NATS_NKEY) or --creds (NATS_CREDS): %w", where, innermost(err))
+	case errors.As(err, &unknown):
+		return fmt.Errorf("the certificate of NATS at %s is not trusted, set --tlsca (NATS_CA): %w", where, innermost(err))
+	}
+	return fmt.Errorf("NATS cannot be reached at %s, set --nats or NATS_URL: %w", where, innermost(err))
 }
 
 // innermost is the cause of an error, without what the layers above say of it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -33,13 +34,39 @@ func (l *logs) open(cfg config.Logging) *slog.Logger {
 			}
 			l.files[cfg.File] = file
 		}
-		out = file
+		out = fileOrStandard{file, l.standard}
 	}
 	options := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == "text" {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options))
+}
+
+// check opens every file: an edge that cannot write its log does not start.
+func (l *logs) check() error {
+	var problems []error
+	for name, file := range l.files {
+		if _, err := file.Write(nil); err != nil {
+			problems = append(problems, fmt.Errorf("logging.file %s cannot be written to: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// fileOrStandard writes to a file, and to the standard error what the file does not
+// take: no line is lost when a disk is full.
+type fileOrStandard struct {
+	file     io.Writer
+	standard io.Writer
+}
+
+// Write writes one line.
+func (f fileOrStandard) Write(line []byte) (int, error) {
+	if n, err := f.file.Write(line); err == nil {
+		return n, nil
+	}
+	return f.standard.Write(line)
 }
 
 // Close closes the files.

@@ -49,7 +49,7 @@ func (c *publishCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	nc, err := c.connect("publish")
+	ctx, nc, err := c.connect(ctx, "publish")
 	if err != nil {
 		return err
 	}
@@ -63,11 +63,11 @@ func (c *publishCmd) Run(ctx context.Context, std stdio) error {
 	defer cancel()
 	receipt, err := pub.Publish(ctx, event, c.settings()...)
 	if err != nil {
-		return explain(err, c.Service.Service)
+		return because(ctx, explain(err, c.Service.Service))
 	}
 	if event.EventTransient() {
 		if err := pub.Flush(ctx); err != nil {
-			return err
+			return because(ctx, err)
 		}
 	}
 	return json.NewEncoder(std.out).Encode(receipt)

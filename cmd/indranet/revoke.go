@@ -21,7 +21,7 @@ type revokeCmd struct {
 
 // Help is shown by --help.
 func (revokeCmd) Help() string {
-	return `Edges know of it within a second: they close the connections with 4003 and refuse the tokens from then on. It holds for all services. A revocation is kept for 30 days, which no accepted token outlives. What is revoked: nats kv ls IND_REVOCATIONS.
+	return `Edges know of it within a second: they close the connections with 4003 and refuse the tokens from then on. It holds for all services. A revocation is kept for 30 days, which no accepted token outlives. What is revoked: nats kv ls IND_REVOCATIONS. The id of a token: indranet token inspect. NATS may let nobody but the operator revoke.
 
 Examples:
 
@@ -49,21 +49,36 @@ func (c *revokeCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	nc, err := c.connect("revoke")
+	ctx, nc, err := c.connect(ctx, "revoke")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	if c.Undo {
 		if err := stream.DeleteRevocation(ctx, nc, r.Key()); err != nil {
-			return err
+			return because(ctx, err)
 		}
-		fmt.Fprintln(std.out, "not revoked any more:", r.Key())
+		fmt.Fprintf(std.out, "not revoked any more: %s, key %s\n", c.what(r), r.Key())
 		return nil
 	}
 	if err := stream.PutRevocation(ctx, nc, r.Key(), value); err != nil {
-		return err
+		return because(ctx, err)
 	}
-	fmt.Fprintln(std.out, "revoked:", r.Key())
+	fmt.Fprintf(std.out, "revoked: %s, key %s\n", c.what(r), r.Key())
 	return nil
+}
+
+// what says in words what r takes back, since its key is a hash.
+func (c *revokeCmd) what(r auth.Revocation) string {
+	what := "all tokens"
+	switch {
+	case c.Token != "":
+		return fmt.Sprintf("the token %q", c.Token)
+	case c.User != "":
+		what = fmt.Sprintf("the tokens of %q", c.User)
+	}
+	if c.Undo {
+		return what
+	}
+	return what + " issued until " + r.Before.UTC().Format(time.RFC3339)
 }

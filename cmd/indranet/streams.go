@@ -63,7 +63,7 @@ Examples:
 
 // Run creates and corrects.
 func (c *applyCmd) Run(ctx context.Context, std stdio) error {
-	nc, err := c.connect("streams apply")
+	ctx, nc, err := c.connect(ctx, "streams apply")
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (c *applyCmd) Run(ctx context.Context, std stdio) error {
 	if err == nil && report.Drift() {
 		err = errors.New("a stream differs in what cannot be changed")
 	}
-	return err
+	return because(ctx, err)
 }
 
 type diffCmd struct {
@@ -101,7 +101,7 @@ Examples:
 
 // Run compares.
 func (c *diffCmd) Run(ctx context.Context, std stdio) error {
-	nc, err := c.connect("streams diff")
+	ctx, nc, err := c.connect(ctx, "streams diff")
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *diffCmd) Run(ctx context.Context, std stdio) error {
 	if err == nil && report.Drift() {
 		err = errors.New("the streams are not as they should be; correct them with: indranet streams apply")
 	}
-	return err
+	return because(ctx, err)
 }
 
 type lsCmd struct {
@@ -136,7 +136,7 @@ func (lsCmd) Help() string {
 
 // Run lists.
 func (c *lsCmd) Run(ctx context.Context, std stdio) error {
-	nc, err := c.connect("streams ls")
+	ctx, nc, err := c.connect(ctx, "streams ls")
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (c *lsCmd) Run(ctx context.Context, std stdio) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", service.Stream(), err)
+			return because(ctx, fmt.Errorf("reading %s: %w", service.Stream(), err))
 		}
 		info := s.CachedInfo()
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%d\t%s\n", info.Config.Name,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,12 +98,34 @@ func (c *mintCmd) Run(std stdio) error {
 	if claims.Audience == "" {
 		claims.Audience = accepted.Audience
 	}
+	longest := cmp.Or(accepted.MaxLife, auth.DefaultMaxLife)
+	if life > longest && len(c.Config) > 0 {
+		return fmt.Errorf("--expiry %s is too long: edges of this configuration accept tokens that live at most %s (jwt.max_life)", life, longest)
+	}
 	token, err := auth.Mint(accepted.Secret, claims)
 	if err != nil {
 		return err
 	}
+	if life > longest {
+		fmt.Fprintf(std.err, "indranet: edges refuse a token that lives longer than %s, unless jwt.max_life allows it\n", longest)
+	}
+	c.doubts(std.err)
 	fmt.Fprintln(std.out, token)
 	return nil
+}
+
+// doubts says which permissions grant nothing.
+func (c *mintCmd) doubts(to io.Writer) {
+	service := c.Service.Service
+	if len(c.Permission) == 0 {
+		fmt.Fprintf(to, "indranet: the token grants nothing; with -p %s:read it would read\n", service)
+	}
+	for _, permission := range c.Permission {
+		first, _, _ := strings.Cut(permission, ":")
+		if other, err := schema.ParseService(first); err == nil && other != service {
+			fmt.Fprintf(to, "indranet: %s grants nothing at %s\n", permission, service)
+		}
+	}
 }
 
 type inspectCmd struct {

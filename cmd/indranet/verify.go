@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/bodhisattva/indranet/edge/certs"
 	"github.com/bodhisattva/indranet/edge/config"
@@ -12,6 +15,7 @@ type verifyCertsCmd struct {
 	Config      []string `short:"c" type:"existingfile" sep:"none" placeholder:"FILE" help:"Check the certificates of every listener of this configuration."`
 	Cert        string   `placeholder:"FILE" help:"Check this certificate, with the chain behind it."`
 	Key         string   `placeholder:"FILE" help:"Its private key."`
+	CA          string   `name:"ca" type:"existingfile" placeholder:"FILE" help:"The authorities (PEM) that clients trust. Default: those of this machine."`
 	ClientCA    string   `name:"client-ca" placeholder:"FILE" help:"The authorities of client certificates."`
 	Host        string   `placeholder:"NAME" help:"The name that clients connect to."`
 	Development bool     `help:"A self-signed certificate is good enough."`
@@ -24,7 +28,8 @@ func (verifyCertsCmd) Help() string {
 Examples:
 
     indranet verify-certs --cert fullchain.pem --key privkey.pem --host ws-dhruva.example.com
-    indranet verify-certs -c deploy/config/production.yaml`
+    indranet verify-certs -c deploy/config/production.yaml
+    indranet verify-certs -c deploy/config/production.yaml --ca our-ca.pem`
 }
 
 // Validate wants one of the two forms.
@@ -43,6 +48,16 @@ func (c *verifyCertsCmd) Validate() error {
 // Run checks.
 func (c *verifyCertsCmd) Run(std stdio) error {
 	options := certs.CheckOptions{Host: c.Host, Development: c.Development}
+	if c.CA != "" {
+		text, err := os.ReadFile(c.CA)
+		if err != nil {
+			return fmt.Errorf("--ca: %w", err)
+		}
+		options.Roots = x509.NewCertPool()
+		if !options.Roots.AppendCertsFromPEM(text) {
+			return fmt.Errorf("--ca: %s holds no certificate in PEM", c.CA)
+		}
+	}
 	bad := false
 	check := func(name string, files certs.Files) {
 		report := certs.Check(files, options)
@@ -77,17 +92,24 @@ func (c *verifyCertsCmd) checkAll(check func(string, certs.Files), options *cert
 		names = append(names, string(s.Name))
 		listeners[string(s.Name)] = s.TLS
 	}
-	found := false
+	// Listeners with the same files are checked together.
+	var order []certs.Files
+	users := map[certs.Files][]string{}
 	for _, name := range names {
 		t := listeners[name]
 		if !t.Enabled || t.AutoCert {
 			continue
 		}
-		found = true
 		files := tlsConfig(t).Files
-		check(name, files)
+		if users[files] == nil {
+			order = append(order, files)
+		}
+		users[files] = append(users[files], name)
 	}
-	if !found {
+	for _, files := range order {
+		check(strings.Join(users[files], ", "), files)
+	}
+	if len(order) == 0 {
 		return errors.New("no listener of the configuration has certificate files")
 	}
 	return nil
