@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/bodhisattva/indranet/edge/audit"
 	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/conn"
 )
@@ -157,6 +161,24 @@ func TestAThousandRevocationsAreOneWalkOverAllConnections(t *testing.T) {
 		other.wants(0)
 		if looks > 2*3 {
 			t.Errorf("%d looks at two connections", looks)
+		}
+	})
+}
+
+// TestARefusedTokenIsRecordedWithItsConnection: where there is one.
+func TestARefusedTokenIsRecordedWithItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, nil)
+		var log bytes.Buffer
+		h.server.door.Audit = audit.New(slog.New(slog.NewTextHandler(&log, nil)), metrics.NewSet())
+		h.open("bad")
+		if text := log.String(); !strings.Contains(text, "reason=signature") || strings.Contains(text, "connection=") {
+			t.Errorf("of a handshake: %s", text)
+		}
+		log.Reset()
+		h.open("").show("auth", "bad")
+		if text := log.String(); !strings.Contains(text, "reason=signature") || !strings.Contains(text, "security.connection=a") {
+			t.Errorf("of a message: %s", text)
 		}
 	})
 }

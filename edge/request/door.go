@@ -81,13 +81,13 @@ const (
 
 // Authenticate checks the token of a handshake. It waits as long as a refusal must.
 func (s *Server) Authenticate(ctx context.Context, peer *Peer, token string) {
-	peer.Identity, peer.Refused = s.verify(ctx, *peer, token)
+	peer.Identity, peer.Refused = s.verify(ctx, *peer, "", token)
 	peer.Authenticated = peer.Refused == nil
 }
 
 // verify checks a token, records what is wrong with it and waits as long as that must
-// be waited for.
-func (s *Server) verify(ctx context.Context, peer Peer, token string) (auth.Identity, *wire.Error) {
+// be waited for. connection is empty while there is none.
+func (s *Server) verify(ctx context.Context, peer Peer, connection, token string) (auth.Identity, *wire.Error) {
 	if s.door.Verify == nil {
 		return auth.Identity{}, noTokens()
 	}
@@ -106,7 +106,7 @@ func (s *Server) verify(ctx context.Context, peer Peer, token string) (auth.Iden
 	if errors.As(err, &refusal) {
 		reason = refusal.Reason
 	}
-	s.record(audit.AuthRefused, string(reason), peer, "")
+	s.record(audit.AuthRefused, string(reason), peer, connection)
 	if reason == auth.KeysUnavailable { // Which is not the client's fault.
 		return auth.Identity{}, wire.Errorf(wire.Unavailable, "tokens cannot be checked now; try again")
 	}
@@ -347,7 +347,7 @@ func (s *Session) auth(ctx context.Context, r wire.Request) {
 	case !refresh && peer.Authenticated:
 		refusal = wire.Errorf(wire.InvalidRequest, "you are authenticated: send refresh_token")
 	default:
-		identity, refusal = s.server.verify(ctx, peer, token)
+		identity, refusal = s.server.verify(ctx, peer, s.conn.ID(), token)
 	}
 	if refusal == nil && refresh && identity.User != peer.Identity.User {
 		s.server.record(audit.AuthRefused, "other_user", peer, s.conn.ID())
