@@ -73,7 +73,7 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 		cfg: cfg, logger: logger, metrics: set, audit: audit.New(logger, set),
 		services: map[schema.Service]*service{}, failures: limit.NewFailures(cfg.Failures),
 		waiting: limit.NewCounter[netip.Prefix](cfg.Gate.MaxHalfOpenPerAddress),
-		budget: budget, memory: newMemory(cfg.MemoryLimit, budget),
+		budget:  budget, memory: newMemory(cfg.MemoryLimit, budget),
 		listeners: map[string]net.Listener{}, pairs: map[string]*certs.Pair{},
 	}
 	for name, one := range cfg.Services {
