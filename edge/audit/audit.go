@@ -56,7 +56,8 @@ const (
 	AdminRefused Event = "admin_refused"
 )
 
-// Lines of one event that are logged: a second, and at once after a pause.
+// Lines of one event of a service with one reason that are logged: a second, and at once
+// after a pause.
 const (
 	linesPerSecond = 10
 	linesAtOnce    = 100
@@ -69,9 +70,8 @@ type Log struct {
 	set    *metrics.Set
 
 	// Guarded by mu.
-	mu       sync.RWMutex
-	counters map[series]*metrics.Counter
-	floods   map[Event]*flood
+	mu     sync.RWMutex
+	counts map[series]*count
 }
 
 type series struct {
@@ -79,32 +79,33 @@ type series struct {
 	service, reason string
 }
 
-// flood bounds the lines of one event.
-type flood struct {
+// count is what is known of a series. A flood of one hides nothing of another.
+type count struct {
+	all        *metrics.Counter
 	lines      *rate.Limiter
 	suppressed atomic.Uint64
 }
 
 // New returns a log that counts in set.
 func New(logger *slog.Logger, set *metrics.Set) *Log {
-	return &Log{logger: logger, set: set, counters: map[series]*metrics.Counter{}, floods: map[Event]*flood{}}
+	return &Log{logger: logger, set: set, counts: map[series]*count{}}
 }
 
-// Record counts an event and logs it, unless too many of its kind were logged just
-// now: the next line then says how many were not. service may be empty; it and reason
+// Record counts an event and logs it, unless too many of its service and reason were
+// logged just now: the next line then says how many were not. service may be empty; it and reason
 // must be of a small fixed set, since they are labels.
 func (l *Log) Record(event Event, service, reason string, attrs ...slog.Attr) {
-	counter, flood := l.find(series{event, service, reason})
-	counter.Inc()
-	if !flood.lines.Allow() {
-		flood.suppressed.Add(1)
+	count := l.find(series{event, service, reason})
+	count.all.Inc()
+	if !count.lines.Allow() {
+		count.suppressed.Add(1)
 		return
 	}
 	facts := append([]slog.Attr{slog.String("event", string(event)), slog.String("reason", reason)}, attrs...)
 	if service != "" {
 		facts = append(facts, slog.String("service", service))
 	}
-	if n := flood.suppressed.Swap(0); n > 0 {
+	if n := count.suppressed.Swap(0); n > 0 {
 		facts = append(facts, slog.Uint64("not_logged", n))
 	}
 	l.logger.LogAttrs(context.Background(), slog.LevelWarn, "security event", slog.Attr{Key: "security", Value: slog.GroupValue(facts...)})
@@ -112,24 +113,23 @@ func (l *Log) Record(event Event, service, reason string, attrs ...slog.Attr) {
 
 // Count is how often an event was recorded for a service and a reason.
 func (l *Log) Count(event Event, service, reason string) uint64 {
-	counter, _ := l.find(series{event, service, reason})
-	return counter.Get()
+	return l.find(series{event, service, reason}).all.Get()
 }
 
-func (l *Log) find(s series) (*metrics.Counter, *flood) {
+func (l *Log) find(s series) *count {
 	l.mu.RLock()
-	counter, one := l.counters[s], l.floods[s.event]
+	one := l.counts[s]
 	l.mu.RUnlock()
-	if counter != nil {
-		return counter, one
+	if one != nil {
+		return one
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.floods[s.event] == nil {
-		l.floods[s.event] = &flood{lines: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+	if l.counts[s] == nil {
+		l.counts[s] = &count{
+			all:   l.set.NewCounter(fmt.Sprintf(`indranet_security_events_total{service=%q,event=%q,reason=%q}`, s.service, s.event, s.reason)),
+			lines: rate.NewLimiter(linesPerSecond, linesAtOnce),
+		}
 	}
-	if l.counters[s] == nil {
-		l.counters[s] = l.set.NewCounter(fmt.Sprintf(`indranet_security_events_total{service=%q,event=%q,reason=%q}`, s.service, s.event, s.reason))
-	}
-	return l.counters[s], l.floods[s.event]
+	return l.counts[s]
 }

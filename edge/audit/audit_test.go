@@ -74,3 +74,19 @@ func TestAFloodIsCountedAndNotAllLogged(t *testing.T) {
 		}
 	})
 }
+
+// TestAFloodHidesNothingElse: not another service's events nor those of another reason, of
+// the same sort.
+func TestAFloodHidesNothingElse(t *testing.T) {
+	var out bytes.Buffer
+	l := New(slog.New(slog.NewJSONHandler(&out, nil)), metrics.NewSet())
+	for range 1000 {
+		l.Record(AuthRefused, "dhruva", "malformed")
+	}
+	out.Reset()
+	l.Record(AuthRefused, "dhruva", "revoked")
+	l.Record(AuthRefused, "akosha", "malformed")
+	if got := lines(t, out.String()); len(got) != 2 || got[0].Security.NotLogged+got[1].Security.NotLogged != 0 {
+		t.Errorf("%+v", got)
+	}
+}
