@@ -233,3 +233,34 @@ func TestNoTokenIsTakenWhileItIsUnknownWhetherItWasRevoked(t *testing.T) {
 	c.send(`{"type":"request","event":"refresh_token","data":{"token":"` + reader(t, "u1") + `"}}`)
 	c.want("response", "refresh_token")
 }
+
+// TestWhoIsNotLetInMayNotSayMuch: the edge does not even gather what is longer than a
+// message with a token; who is let in may send more.
+func TestWhoIsNotLetInMayNotSayMuch(t *testing.T) {
+	_, e := guarded(t)
+	long := `{"type":"request","event":"auth","data":{"token":"` + strings.Repeat("x", 20_000) + `"}}`
+	c, _, err := knock(t, e, schema.Dhruva, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.send(long)
+	if before := c.wantClosed(conn.CloseTooBig); len(before) > 0 {
+		t.Errorf("told %+v", before)
+	}
+	in := enter(t, e, reader(t, "u1"))
+	in.send(long)
+	if m := in.answer(); m.Code != "INVALID_REQUEST" {
+		t.Errorf("told %+v", m)
+	}
+	late, _, err := knock(t, e, schema.Dhruva, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.send(`{"type":"request","event":"auth","data":{"token":"` + reader(t, "u1") + `"}}`)
+	late.want("response", "auth")
+	late.want("event", "welcome")
+	late.send(long)
+	if m := late.answer(); m.Code != "INVALID_REQUEST" {
+		t.Errorf("told %+v", m)
+	}
+}

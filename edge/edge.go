@@ -126,7 +126,6 @@ func (e *Edge) start() (err error) {
 		e.followRevocations()
 	}
 	e.wg.Go(func() { e.memory.run(e.ctx) })
-	e.wg.Go(e.tidy)
 	e.register()
 	e.onStop(e.shutdown)
 	e.onStop(e.stopServing)
@@ -134,23 +133,6 @@ func (e *Edge) start() (err error) {
 		e.serve(l, e.handler(name))
 	}
 	return nil
-}
-
-// tidyEvery is the time between two looks for what has become old.
-const tidyEvery = time.Minute
-
-// tidy forgets revocations of tokens that have expired since.
-func (e *Edge) tidy() {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case now := <-tick.C:
-			e.revoked.Expire(now)
-		case <-e.ctx.Done():
-			return
-		}
-	}
 }
 
 // shutdown closes all connections.

@@ -52,6 +52,9 @@ type Conn interface {
 	// reason is cut to 123 bytes at a rune. A code that no endpoint may send
 	// (Code.Sendable) is sent as CloseInternal. Only the first Close counts.
 	Close(code Code, reason string)
+	// Limit bounds an inbound message from now on, in bytes, instead of
+	// Config.MaxMessageBytes; 0 is that again. It never raises the bound above that.
+	Limit(bytes int)
 	// RemoteAddr is the address of the peer of the transport, which is a proxy
 	// where there is one in front.
 	RemoteAddr() net.Addr

@@ -278,3 +278,23 @@ func TestCodesThatMayNotBeSentAreSentAsInternal(t *testing.T) {
 		h.wantClosed(CloseInternal)
 	}
 }
+
+// TestALimitOfOneConnection: it holds from the next message on, and never raises the
+// engine's.
+func TestALimitOfOneConnection(t *testing.T) {
+	e := newEngine(t, Config{MaxMessageBytes: 1000})
+	h := newTap(t)
+	c := connect(t, e, h)
+	h.conn.Limit(5000)
+	c.write(text(strings.Repeat("x", 1000)))
+	h.wantMessage(strings.Repeat("x", 1000))
+	h.conn.Limit(10)
+	c.write(text("0123456789"))
+	h.wantMessage("0123456789")
+	h.conn.Limit(0)
+	c.write(text(strings.Repeat("y", 1000)))
+	h.wantMessage(strings.Repeat("y", 1000))
+	h.conn.Limit(10)
+	c.write(text("0123456789+"))
+	c.wantClose(CloseTooBig)
+}

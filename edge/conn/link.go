@@ -30,6 +30,7 @@ type link struct {
 	seen    atomic.Bool            // bytes have come since the last tick
 	resumed atomic.Bool            // Resume was called since the last Receive began
 	frames  atomic.Int64           // that have come since the last tick
+	limit   atomic.Int64           // of a message, in bytes
 	ending  atomic.Pointer[ending] // why the connection closes; set once, with mu held
 
 	// Owned by the reading goroutine, and by the next one after a pause.
@@ -79,7 +80,7 @@ type ending struct {
 func newLink(e *engine, nc net.Conn, serial uint64) *link {
 	l := &link{engine: e, nc: nc, serial: serial}
 	l.run = l.write
-	l.parser.limit = e.config.MaxMessageBytes
+	l.Limit(0)
 	l.state.Store(again)
 	l.tasks = 3 // the transport, the reader and the writer
 	return l
@@ -158,6 +159,15 @@ func (l *link) close(how *ending) bool {
 		l.Wake()
 	}
 	return first
+}
+
+// Limit implements Conn.
+func (l *link) Limit(bytes int) {
+	most := l.engine.config.MaxMessageBytes
+	if bytes > 0 {
+		most = min(most, bytes)
+	}
+	l.limit.Store(int64(most))
 }
 
 // RemoteAddr implements Conn.

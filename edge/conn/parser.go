@@ -216,7 +216,7 @@ func (p *parser) length() (int, error) {
 		return 0, errLength
 	case ws.OpCode(p.head[0] & bitsOp).IsControl():
 		return int(n), nil
-	case n > uint64(p.limit-len(p.message)):
+	case n > uint64(max(p.limit-len(p.message), 0)):
 		return 0, errTooBig
 	}
 	return int(n), nil

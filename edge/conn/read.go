@@ -77,6 +77,7 @@ func (l *link) parse() bool {
 		return true
 	}
 	for {
+		l.parser.limit = int(l.limit.Load())
 		ev, rest, err := l.parser.next(l.in)
 		l.in = rest
 		if l.parser.frames > 0 {

@@ -220,6 +220,7 @@ func (s *Session) letIn(identity auth.Identity, authenticated bool, now time.Tim
 func (s *Session) become(identity auth.Identity, authenticated bool, now time.Time) {
 	s.peer.Identity, s.peer.Authenticated = identity, authenticated
 	s.admitted = true
+	s.conn.Limit(0)
 	s.waited()
 	s.until, s.warnAt = time.Time{}, time.Time{}
 	if identity.Expires.IsZero() {

@@ -181,6 +181,7 @@ func (s *Server) Open(c conn.Conn, peer Peer) conn.Handler {
 	s.sessionsMu.Unlock()
 	session.mu.Lock()
 	defer session.mu.Unlock()
+	c.Limit(maxAuthFrame) // Until it is let in.
 	switch {
 	case peer.Full != "":
 		session.leave(audit.ConnectionRefused, peer.Full, nil, conn.CloseTryLater, "too many connections")

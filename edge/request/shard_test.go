@@ -29,6 +29,7 @@ func (a *awake) closed() conn.Code { return conn.Code(a.code.Load()) }
 func (a *awake) Wake()                          { a.n.Add(1) }
 func (a *awake) Resume()                        { a.resumes.Add(1) }
 func (a *awake) Close(code conn.Code, _ string) { a.code.CompareAndSwap(0, int64(code)) }
+func (a *awake) Limit(int)                      {}
 func (a *awake) RemoteAddr() net.Addr           { return &net.TCPAddr{} }
 func (a *awake) ID() string                     { return "a" }
 
