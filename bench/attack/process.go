@@ -180,14 +180,19 @@ func ticks(fields []string) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// machineCPU is the time that all processors have worked so far.
-func machineCPU() (time.Duration, error) {
+// machineCPU is the time that all processors have worked so far, and that they could not
+// because the host gave it to others.
+func machineCPU() (worked, stolen time.Duration, err error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, fmt.Errorf("attack: %w", err)
+		return 0, 0, fmt.Errorf("attack: %w", err)
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	fields := strings.Fields(line)
-	// user, nice, system; idle and iowait are rest; irq, softirq.
-	return ticks(append(append([]string(nil), fields[1:4]...), fields[6:8]...))
+	// user, nice, system; idle and iowait are rest; irq, softirq; steal.
+	worked, err = ticks(append(append([]string(nil), fields[1:4]...), fields[6:8]...))
+	if err == nil {
+		stolen, err = ticks(fields[8:9])
+	}
+	return worked, stolen, err
 }

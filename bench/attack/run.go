@@ -44,10 +44,11 @@ const (
 type round struct {
 	name string
 	took time.Duration
-	// cpu is by process, in the order of fleet.workers; others is the rest of the machine.
-	cpu    []time.Duration
-	others time.Duration
-	most   load
+	// cpu is by process, in the order of fleet.workers; others is the rest of the machine,
+	// stolen what its host did not give it.
+	cpu            []time.Duration
+	others, stolen time.Duration
+	most           load
 	// Of the good clients.
 	events                     uint64
 	latency, control, entering swarm.Latency
@@ -254,29 +255,32 @@ func (r *result) play(ctx context.Context, f *fleet, say func(string, ...any), n
 // spending measures the CPU time of all processes until it is told to write it into a
 // round.
 func (f *fleet) spending() (func(*round) error, error) {
-	read := func() (list []time.Duration, machine time.Duration, err error) {
+	read := func() (list []time.Duration, err error) {
 		for _, p := range f.workers() {
 			u, err := p.usage()
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			list = append(list, u.CPU)
 		}
-		machine, err = machineCPU()
-		return list, machine, err
+		worked, stolen, err := machineCPU()
+		return append(list, worked, stolen), err
 	}
 	began := time.Now()
-	before, machine, err := read()
+	before, err := read()
 	return func(this *round) error {
 		this.took = time.Since(began)
-		after, now, err := read()
+		after, err := read()
 		if err != nil {
 			return err
 		}
-		this.others = now - machine
 		for i := range after {
-			this.cpu = append(this.cpu, after[i]-before[i])
-			this.others -= after[i] - before[i]
+			after[i] -= before[i]
+		}
+		n := len(after) - 2
+		this.cpu, this.others, this.stolen = after[:n], after[n], after[n+1]
+		for _, used := range this.cpu {
+			this.others -= used
 		}
 		return nil
 	}, err

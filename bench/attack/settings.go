@@ -45,7 +45,7 @@ type settings struct {
 // What a run is without flags.
 const (
 	defaultClients  = 1000
-	defaultEvents   = 100
+	defaultEvents   = 60
 	defaultChannels = 40
 	publicChannels  = 8
 	defaultBound    = 2

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -39,7 +40,7 @@ func (r *result) print(out io.Writer) {
 	}
 }
 
-// table writes rows with a column for each round.
+// printRounds writes rows with a column for each round.
 func (r *result) printRounds(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name string, of func(*round) string) {
@@ -66,12 +67,9 @@ func (r *result) printRounds(out io.Writer) {
 		})
 	}
 	row("newcomers: got in, were turned away", func(o *round) string { return fmt.Sprintf("%d, %d", o.entering.Count, total(o.turned)) })
-	for i, name := range []string{"attackers", "burner", "edge", "NATS", "good clients", "publisher", "everybody else on the machine"} {
+	for i, name := range []string{"attackers", "burner", "edge", "NATS", "good clients", "publisher", "everybody else on the machine", "nobody: not given by the host"} {
 		row("CPU of "+name, func(o *round) string {
-			used := max(o.others, 0)
-			if i < len(o.cpu) {
-				used = o.cpu[i]
-			}
+			used := append(slices.Clone(o.cpu), max(o.others, 0), o.stolen)[i]
 			return fmt.Sprintf("%.1fs, %.2f processors", used.Seconds(), used.Seconds()/max(o.took.Seconds(), 1e-9))
 		})
 	}
@@ -79,7 +77,26 @@ func (r *result) printRounds(out io.Writer) {
 	attack := r.attackRound().latency.P99
 	fmt.Fprintf(out, "\np99 of both calm rounds together %s, in the attack %s: %.2f times; at most %s is allowed\n", brief(r.calm.P99), brief(attack),
 		ratio(attack, r.calm.P99), brief(r.allowed()))
-	fmt.Fprintf(out, "without an edge %.2f times\n\n", ratio(r.attackRound().control.P99, r.calmControl.P99))
+	fmt.Fprintf(out, "without an edge %.2f times\n", ratio(r.attackRound().control.P99, r.calmControl.P99))
+	if least, most := r.others(); most-least > unfair {
+		fmt.Fprintf(out, "NOTE: everybody else on the machine used between %.2f and %.2f processors in the rounds: they cannot be compared\n", least, most)
+	}
+	fmt.Fprintln(out)
+}
+
+// unfair is by how many processors the use of everybody else may differ between rounds
+// that are compared.
+const unfair = 0.1
+
+// others are the least and the most processors that everybody else used in a round, and
+// the host did not give.
+func (r *result) others() (least, most float64) {
+	least = math.Inf(1)
+	for _, o := range r.rounds {
+		used := (max(o.others, 0) + o.stolen).Seconds() / max(o.took.Seconds(), 1e-9)
+		least, most = min(least, used), max(most, used)
+	}
+	return least, most
 }
 
 func (r *result) printKinds(out io.Writer) {

@@ -9,7 +9,7 @@ import (
 )
 
 // maxShots bounds the shots of one kind that are under way.
-const maxShots = 400
+const maxShots = 2000
 
 // shoot fires at the kind's rate, at random moments, until ctx ends.
 func (a *attack) shoot(ctx context.Context) {

@@ -40,15 +40,6 @@ type answer struct {
 	ErrorCode      string `json:"error_code"`
 }
 
-// body is what the publisher wrote. ok is false where it did not.
-func (p *payload) body() (b stage.Body, ok bool) {
-	raw := p.Result
-	if raw == nil {
-		raw = p.Metrics
-	}
-	return b, raw != nil && json.Unmarshal(raw, &b) == nil
-}
-
 // client is one client.
 type client struct {
 	// Static after construction.
@@ -180,16 +171,19 @@ func (c *client) subscribe() string {
 
 // take takes one message that came at a moment.
 func (c *client) take(text []byte, now int64) {
-	var m message
-	if json.Unmarshal(text, &m) != nil {
+	m, b, quick := scanEvent(text)
+	if !quick && json.Unmarshal(text, &m) != nil {
 		c.all.fault(faultProtocol)
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case quick:
+		c.event(m, b, true, now)
 	case m.Type == "event" && m.Seq > 0:
-		c.event(m, now)
+		b, ok := m.parseEvent()
+		c.event(m, b, ok, now)
 	case m.Type == "event" && (m.Event == "welcome" || m.Event == "token.expiring"):
 	case m.Type == "response" && m.Event == "subscribe":
 		c.subscribed(m.Data.Results)
@@ -211,8 +205,7 @@ func (c *client) take(text []byte, now int64) {
 	}
 }
 
-func (c *client) event(m message, now int64) {
-	b, ok := m.Data.body()
+func (c *client) event(m message, b stage.Body, ok bool, now int64) {
 	l := c.find(m.Room)
 	if !ok || l == nil {
 		c.all.fault(faultAlien)

@@ -3,7 +3,6 @@
 package good
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -22,11 +21,8 @@ func startControl(url string, meter *stage.Meter) (*nats.Conn, error) {
 	}
 	_, err = nc.Subscribe(schema.ServiceSubject(schema.Live, stage.Service), func(m *nats.Msg) {
 		now := swarm.Now()
-		var d payload
-		if json.Unmarshal(m.Data, &d) == nil {
-			if b, ok := d.body(); ok {
-				meter.Add(b.SentNS, now)
-			}
+		if b, ok := scanBody(m.Data); ok {
+			meter.Add(b.SentNS, now)
 		}
 	})
 	if err != nil {

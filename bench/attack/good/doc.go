@@ -6,6 +6,7 @@
 //
 //	good.go      all of them, and what they can be told
 //	client.go    one client and its connection
+//	scan.go      events as bytes
 //	ledger.go    what one subscription must get
 //	newcomer.go  who comes and goes
 //	control.go   the same events as NATS delivers them, without an edge
