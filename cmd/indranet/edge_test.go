@@ -364,3 +364,33 @@ func write(t *testing.T, file, text string) {
 		t.Fatal(err)
 	}
 }
+
+// TestTailReadsThroughAnEdgeWithAToken takes its token from a file, and a new one from
+// there when the first has expired.
+func TestTailReadsThroughAnEdgeWithAToken(t *testing.T) {
+	s := serve(t)
+	tokens := filepath.Join(s.dir, "token")
+	// It expires after the edge's leeway of a second.
+	write(t, tokens, s.run("token", "dhruva", "-u", "alice", "-p", "dhruva:read", "--expiry", "1s")+"\n")
+	s.run("publish", "dhruva", "adapter.activated", `{"adapter_id":"a","repo":"r","version":"1"}`)
+	arguments := []string{"tail", "dhruva", "adapter:a", "--since", "start", "--url", "wss://" + s.address}
+	var out, problems lockedBuffer
+	if code := run(t.Context(), arguments, stdio{nil, &out, &problems}); code != exitFailed || !strings.Contains(problems.String(), "set --ca") {
+		t.Errorf("without --ca: exit code %d, %s", code, &problems)
+	}
+	arguments = append(arguments, "--ca", s.ca.Write(t, s.dir))
+	if code := run(t.Context(), arguments, stdio{nil, &out, &problems}); code != exitFailed || !strings.Contains(problems.String(), "--token-file") {
+		t.Errorf("without a token: exit code %d, %s", code, &problems)
+	}
+	ended := make(chan int)
+	go func() {
+		ended <- run(t.Context(), append(arguments, "--token-file", tokens, "--count", "2"), stdio{nil, &out, &problems})
+	}()
+	s.until("the first event", func() bool { return strings.Contains(out.String(), `"version":"1"`) })
+	write(t, tokens, s.run("token", "dhruva", "-u", "alice", "-p", "dhruva:read"))
+	s.until("the first token has expired", func() bool { return strings.Contains(problems.String(), "connection lost") })
+	s.run("publish", "dhruva", "adapter.activated", `{"adapter_id":"a","repo":"r","version":"2"}`)
+	if code := <-ended; code != 0 || strings.Count(out.String(), "adapter.activated") != 2 {
+		t.Errorf("exit code %d\n%s%s", code, &out, &problems)
+	}
+}

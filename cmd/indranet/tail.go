@@ -2,12 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"strings"
+
+	"github.com/gobwas/ws/wsutil"
 
 	"github.com/bodhisattva/indranet/edge/client"
+	"github.com/bodhisattva/indranet/edge/conn"
 )
 
 type tailCmd struct {
@@ -17,6 +24,7 @@ type tailCmd struct {
 	JSON  bool     `name:"json" help:"Print whole messages of the protocol."`
 	Count int      `placeholder:"N" help:"End after N events."`
 	URL   string   `name:"url" placeholder:"WS" help:"Read through an edge instead of from NATS: ws://HOST or wss://HOST; where there is no path, /ws/SERVICE is added."`
+	edgeFlags
 	natsFlags
 }
 
@@ -30,7 +38,8 @@ Examples:
     indranet tail mahavishnu 'workflow:*' --since start
     indranet tail dhruva adapter:llamaindex --since last:20 --count 20 --json
     indranet tail dhruva lifecycle --since 118 --epoch kzx2v5a7q3m4n6p8
-    indranet tail excalidraw cursor --url ws://127.0.0.1:8080`
+    indranet tail excalidraw cursor --url ws://127.0.0.1:8080
+    indranet tail dhruva global --url wss://ws-dhruva.example.com:8693 --token-file token.txt --ca our-ca.pem`
 }
 
 // Validate checks what the flags mean together.
@@ -50,6 +59,8 @@ func (c *tailCmd) Validate() error {
 			u.Path = "/ws/" + string(c.Service.Service)
 		}
 		c.URL = u.String()
+	} else if c.CA != "" {
+		return errors.New("--ca goes with --url; that of NATS is --tlsca")
 	}
 	return c.Since.within(c.Epoch)
 }
@@ -74,11 +85,66 @@ func (c *tailCmd) follow(ctx context.Context, out *printer, logger *slog.Logger)
 	if c.URL == "" {
 		return followLog(ctx, c.natsFlags, c.target, c.Since.Since, out, logger)
 	}
-	err := client.Follow(ctx, client.Config{
-		URL: c.URL, Service: c.Service.Service, Channel: c.Channel, Since: c.Since.json,
+	trust, err := c.tls()
+	if err != nil {
+		return err
+	}
+	err = client.Follow(ctx, client.Config{
+		URL: c.URL, Service: c.Service.Service, Channel: c.Channel, Since: c.Since.json, Token: c.token(), TLS: trust,
 	}, out, logger)
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("the certificate of %s is not trusted, set --ca: %w", c.URL, innermost(err))
+	}
 	if err != nil && !errors.Is(err, errEnough) && !errors.Is(err, client.ErrRefused) && ctx.Err() == nil {
 		return fmt.Errorf("no edge answers at %s, set --url: %w", c.URL, innermost(err))
 	}
+	var closed wsutil.ClosedError
+	if errors.As(err, &closed) && conn.Code(closed.Code) == conn.CloseUnauthorized {
+		return fmt.Errorf("%w; set --token-file or INDRANET_TOKEN (why a token is refused: indranet token inspect)", err)
+	}
 	return err
+}
+
+// edgeFlags say how to come to an edge.
+type edgeFlags struct {
+	TokenFile file `env:"INDRANET_TOKEN_FILE" placeholder:"FILE" help:"With --url: the file with the token, read at every connection; the token itself may be in the environment as INDRANET_TOKEN."`
+	CA        file `name:"ca" placeholder:"FILE" help:"With --url: who may have signed the certificate of the edge (PEM). Default: whom this machine trusts."`
+}
+
+// token returns what tells the token, nil where there is none. It is no argument,
+// which everybody on the machine could read.
+func (e edgeFlags) token() func() (string, error) {
+	if e.TokenFile != "" {
+		return func() (string, error) {
+			text, err := os.ReadFile(string(e.TokenFile))
+			return strings.TrimSpace(string(text)), err
+		}
+	}
+	if token := strings.TrimSpace(os.Getenv("INDRANET_TOKEN")); token != "" {
+		return func() (string, error) { return token, nil }
+	}
+	return nil
+}
+
+// tls returns whom to trust, nil for the default.
+func (e edgeFlags) tls() (*tls.Config, error) {
+	if e.CA == "" {
+		return nil, nil
+	}
+	roots, err := readCA(string(e.CA))
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, err
+}
+
+// readCA reads authorities.
+func readCA(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", path)
+	}
+	return roots, nil
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/bodhisattva/indranet/edge/certs"
@@ -49,13 +47,9 @@ func (c *verifyCertsCmd) Validate() error {
 func (c *verifyCertsCmd) Run(std stdio) error {
 	options := certs.CheckOptions{Host: c.Host, Development: c.Development}
 	if c.CA != "" {
-		text, err := os.ReadFile(c.CA)
-		if err != nil {
-			return fmt.Errorf("--ca: %w", err)
-		}
-		options.Roots = x509.NewCertPool()
-		if !options.Roots.AppendCertsFromPEM(text) {
-			return fmt.Errorf("--ca: %s holds no certificate in PEM", c.CA)
+		var err error
+		if options.Roots, err = readCA(c.CA); err != nil {
+			return err
 		}
 	}
 	bad := false

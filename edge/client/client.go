@@ -6,6 +6,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,10 @@ type Config struct {
 	Service schema.Service  // must be the one that the edge serves there
 	Channel string          // a channel or view of it
 	Since   json.RawMessage // where to begin, in any form of the protocol; nil means now
+	// Token returns the token for the next connection, which it may read anew each time;
+	// it is asked from Follow's goroutine. Nil sends none.
+	Token func() (string, error)
+	TLS   *tls.Config // of wss; nil trusts whom the machine trusts
 }
 
 // Handler takes what comes. It is called by Follow's goroutine alone, in order.
@@ -63,7 +68,7 @@ func Follow(ctx context.Context, cfg Config, handler Handler, logger *slog.Logge
 			return ctx.Err()
 		case f.handled != nil:
 			return f.handled
-		case refused(err):
+		case refused(err) && !f.renewed(err):
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		case !f.welcomed:
 			return fmt.Errorf("client: %w", err)
@@ -89,6 +94,7 @@ type follower struct {
 	positioned, caughtUp bool
 	epoch                string
 	seq                  uint64
+	token                string // that of the last connection
 }
 
 // message is what the client reads of a frame.
@@ -111,7 +117,14 @@ type place struct {
 
 // session is the life of one connection.
 func (f *follower) session(ctx context.Context) error {
-	dialer := ws.Dialer{Timeout: 10 * time.Second}
+	dialer := ws.Dialer{Timeout: 10 * time.Second, TLSConfig: f.cfg.TLS}
+	if f.cfg.Token != nil {
+		var err error
+		if f.token, err = f.cfg.Token(); err != nil {
+			return err
+		}
+		dialer.Header = ws.HandshakeHeaderHTTP{"Authorization": {"Bearer " + f.token}}
+	}
 	nc, buffered, _, err := dialer.Dial(ctx, f.cfg.URL)
 	if err != nil {
 		return err
@@ -174,7 +187,7 @@ func (f *follower) take(text []byte) error {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return fmt.Errorf("not a message of the protocol: %w", err)
 	}
-	if m.Type == "event" && f.subscribed {
+	if m.Type == "event" && f.subscribed && m.Event != wire.TokenExpiringEvent {
 		return f.event(m, text)
 	}
 	at := place{}
@@ -233,6 +246,16 @@ func refused(err error) bool {
 	return errors.As(err, &status) && status/100 == 4 && status != http.StatusTooManyRequests ||
 		errors.As(err, &closed) && slices.Contains(finalCloses, conn.Code(closed.Code)) ||
 		errors.As(err, &refusal) && !slices.Contains(passingErrors, refusal.Code)
+}
+
+// renewed tells whether a token that expired has been replaced meanwhile.
+func (f *follower) renewed(err error) bool {
+	var closed wsutil.ClosedError
+	if f.cfg.Token == nil || !errors.As(err, &closed) || conn.Code(closed.Code) != conn.CloseTokenExpired {
+		return false
+	}
+	token, err := f.cfg.Token()
+	return err == nil && token != f.token
 }
 
 // pauseAfter is the pause before the next attempt: any time up to a bound that grows
