@@ -24,8 +24,8 @@ import (
 type Config struct {
 	// NATS says how to reach the streams.
 	NATS stream.Config
-	// HTTP is the address of the shared listener, which serves /ws/{service}, /healthz
-	// and the page. Empty for none.
+	// HTTP is the address of the shared listener, which serves /ws/{service} and
+	// /healthz. Empty for none.
 	HTTP string
 	// TLS is how the shared listener is encrypted.
 	TLS certs.Config
@@ -44,6 +44,8 @@ type Config struct {
 	// LocalOrigins allows pages from loopback addresses and from files, for
 	// development.
 	LocalOrigins bool
+	// Page also serves the page, which knows no tokens, for development.
+	Page bool
 	// OpenMetrics also serves /metrics on the shared listener, for development.
 	OpenMetrics bool
 	// Metrics serves /metrics and /healthz, Admin these and /debug/pprof/, each to the

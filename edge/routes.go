@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -48,19 +49,22 @@ func (e *Edge) sharedHandler() http.Handler {
 		}
 		e.upgrade(w, r, s)
 	})
-	mux.HandleFunc("GET /healthz", e.health)
+	mux.HandleFunc("GET /healthz", e.tellHealth(false))
 	if e.cfg.OpenMetrics {
 		mux.HandleFunc("GET /metrics", e.writeMetrics)
 	}
-	mux.Handle("/", web.Handler())
+	if e.cfg.Page {
+		mux.Handle("/", web.Handler())
+	}
 	return mux
 }
 
 // serviceHandler takes WebSockets at any path.
 func (e *Edge) serviceHandler(s *service) http.Handler {
+	health := e.tellHealth(false)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" && r.Header.Get("Upgrade") == "" {
-			e.health(w, r)
+			health(w, r)
 			return
 		}
 		e.upgrade(w, r, s)
@@ -70,7 +74,7 @@ func (e *Edge) serviceHandler(s *service) http.Handler {
 // operators serves those who run the edge, from the networks that are allowed.
 func (e *Edge) operators(allow limit.Networks, all bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", e.health)
+	mux.HandleFunc("GET /healthz", e.tellHealth(true))
 	mux.HandleFunc("GET /metrics", e.writeMetrics)
 	if all {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -93,14 +97,22 @@ func (e *Edge) writeMetrics(w http.ResponseWriter, _ *http.Request) {
 	e.metrics.WritePrometheus(w)
 }
 
-func (e *Edge) health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	if err := e.Ready(); err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"unavailable"}` + "\n"))
-		return
+// tellHealth says whether the edge is ready, and to operators why not.
+func (e *Edge) tellHealth(why bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		answer := struct {
+			Status string `json:"status"`
+			Reason string `json:"reason,omitempty"`
+		}{Status: "ok"}
+		w.Header().Set("Content-Type", "application/json")
+		if err := e.Ready(); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			if answer.Status = "unavailable"; why {
+				answer.Reason = err.Error()
+			}
+		}
+		_ = json.NewEncoder(w).Encode(answer) // Who does not hear it asks again.
 	}
-	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
 // peerOf is the address of a request's peer, the zero one where it has none.

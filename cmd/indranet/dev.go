@@ -130,7 +130,7 @@ func (c *devCmd) ensureStreams(ctx context.Context, nc *nats.Conn) error {
 func (c *devCmd) edgeConfig(url string) edge.Config {
 	cfg := edge.Config{
 		NATS: stream.Config{URL: url}, HTTP: c.HTTP, Services: edge.Public(edge.Service{Server: "Indranet dev"}),
-		Version: buildVersion(), LocalOrigins: true, OpenMetrics: true,
+		Version: buildVersion(), LocalOrigins: true, Page: true, OpenMetrics: true,
 	}
 	if c.ServicePorts {
 		for _, service := range schema.Services() {

@@ -29,7 +29,7 @@ func (l *logs) open(cfg config.Logging) *slog.Logger {
 		file := l.files[cfg.File]
 		if file == nil {
 			file = &timberjack.Logger{
-				Filename: cfg.File, MaxSize: int(max(cfg.Rotation>>20, 1)), MaxAge: int(cfg.Retention / (24 * time.Hour)),
+				Filename: cfg.File, MaxSize: int((cfg.Rotation + 1<<20 - 1) >> 20), MaxAge: int(cfg.Retention / (24 * time.Hour)),
 				Compression: "gzip", FileMode: 0o640,
 			}
 			l.files[cfg.File] = file

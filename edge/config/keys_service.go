@@ -103,7 +103,7 @@ var serviceKeys = []*key{
 		"As in the section logging of the edge.").otherwise("", "that of the edge"),
 	newKey("logging.file", filePath(), "", func(s *Service) *string { return &s.Logging.File },
 		"A file for the lines of this service.").otherwise("", "that of the edge"),
-	newKey("logging.rotation", size(64<<10, 100<<30), int64(10e6), func(s *Service) *int64 { return &s.Logging.Rotation },
+	newKey("logging.rotation", size(1<<20, 100<<30), int64(10e6), func(s *Service) *int64 { return &s.Logging.Rotation },
 		"As in the section logging of the edge.").otherwise("", "that of the edge"),
 	newKey("logging.retention", units(1, 3650, day, "days"), 30*day, func(s *Service) *time.Duration { return &s.Logging.Retention },
 		"As in the section logging of the edge.").otherwise("", "that of the edge"),
