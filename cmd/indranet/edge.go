@@ -192,7 +192,7 @@ func serviceConfig(s config.Service, logs *logs) edge.Service {
 			PingInterval: w.PingInterval, PingTimeout: w.PingTimeout, CloseTimeout: w.CloseTimeout, SlowTimeout: w.SlowTimeout,
 		},
 		Limits: request.Limits{
-			MaxSubscriptions: w.MaxSubscriptions, PageBytes: int(w.ReplayBytes),
+			MaxSubscriptions: w.MaxSubscriptions, PageBytes: int(w.ReplayBytes), ReplayRate: int(w.ReplayRate),
 			MessagesPerSecond: w.MessageRateLimit, MaxAge: w.MaxConnectionAge,
 		},
 		Feed: feed.Config{RingFrames: w.BroadcastQueueSize},

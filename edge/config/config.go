@@ -165,6 +165,7 @@ type WebSocket struct {
 	MaxMessageBytes    int64
 	MaxSubscriptions   int
 	ReplayBytes        int64
+	ReplayRate         int64
 
 	PingInterval, PingTimeout, CloseTimeout, SlowTimeout time.Duration
 }

@@ -51,6 +51,8 @@ var serviceKeys = []*key{
 		"The largest message that a client may send. A larger one closes the connection with 1009."),
 	newKey("websocket.max_subscriptions", whole(1, 10_000, "channels"), 1000, func(s *Service) *int { return &s.WebSocket.MaxSubscriptions },
 		"Channels that a connection may be subscribed to."),
+	newKey("websocket.replay_rate", size(0, 1<<30), int64(1<<20), func(s *Service) *int64 { return &s.WebSocket.ReplayRate },
+		"How much of the log a connection may have read a second for histories and for opening channels, 16 seconds' worth at once; a channel counts as 16 KiB. What exceeds it waits. 0: no bound."),
 	newKey("websocket.replay_bytes", size(64<<10, 1<<30), int64(512<<10), func(s *Service) *int64 { return &s.WebSocket.ReplayBytes },
 		"Events of the log that all subscriptions of a connection which catch up may hold in memory together."),
 	newKey("websocket.ping_interval", span(time.Second, time.Hour), 20*time.Second, func(s *Service) *time.Duration { return &s.WebSocket.PingInterval },

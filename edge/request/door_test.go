@@ -462,3 +462,56 @@ func TestAConnectionThatHasLastedLongEnoughIsSentAway(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoAsksTheLogForMoreWaits: what exceeds the rate comes later, and nothing is refused.
+func TestWhoAsksTheLogForMoreWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond = 4 * channelCost
+		h := newHall(t, Limits{ReplayRate: perSecond}, func(d *Door) {
+			d.RequireAuth, d.Anonymous = false, auth.ParsePermissions([]string{"dhruva:read"})
+		})
+		for range 20 {
+			h.log.act("a", 10_000)
+		}
+		g, other := h.open(""), h.open("")
+		start := time.Now()
+		for i := range 4 * replayBurst {
+			g.subscribe(fmt.Sprint("adapter:", i), `"now"`)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("what is free took %v", took)
+		}
+		for i := range 8 {
+			g.session.Receive(fmt.Appendf(nil, `{"type":"request","event":"subscribe","data":{"channel":"adapter:more%d"}}`, i))
+		}
+		g.session.Receive([]byte(`{"type":"request","event":"history","data":{"channel":"adapter:a"}}`))
+		g.session.Receive([]byte(`{"type":"request","event":"subscribe","data":{"channel":"adapter:last"}}`))
+		other.subscribe("adapter:a", `"now"`)
+		other.wants(0, "event welcome", "response subscribe", "ack caught_up adapter:a") // At once.
+		subscribed := func(room string) time.Duration {
+			for {
+				g.drain()
+				g.session.mu.Lock()
+				for _, sub := range g.session.subs {
+					if sub.feed.Room() == room {
+						g.session.mu.Unlock()
+						return time.Since(start)
+					}
+				}
+				g.session.mu.Unlock()
+				<-time.After(10 * time.Millisecond)
+			}
+		}
+		if took := subscribed("adapter:more7"); took < 1700*time.Millisecond || took > 2*time.Second {
+			t.Errorf("eight more came after %v", took) // The first does not wait, the last for seven.
+		}
+		if took := subscribed("adapter:last"); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("what follows 200 KB of history came after %v", took)
+		}
+		for _, f := range g.got {
+			if f.ErrorCode != "" {
+				t.Errorf("refused: %s", f.ErrorCode)
+			}
+		}
+	})
+}

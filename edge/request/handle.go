@@ -14,18 +14,21 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
-// handle answers one request. It runs on the session's own goroutine.
-func (s *Session) handle(ctx context.Context, r wire.Request) {
+// handle answers one request. It runs on the session's own goroutine. The cost is what
+// was read of the log for it, in bytes.
+func (s *Session) handle(ctx context.Context, r wire.Request) (cost int) {
 	var answer []byte
 	var refusal *wire.Error
 	switch r.Name {
 	case wire.Subscribe:
-		s.subscribe(ctx, r)
-		return
+		return s.subscribe(ctx, r)
 	case wire.Unsubscribe:
 		answer, refusal = s.unsubscribe(r)
 	case wire.History:
 		answer, refusal = s.history(ctx, r)
+		if refusal == nil {
+			cost = channelCost + len(answer)
+		}
 	case wire.ListChannels:
 		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.listChannels())
 	case wire.GetStatus:
@@ -34,7 +37,7 @@ func (s *Session) handle(ctx context.Context, r wire.Request) {
 		refusal = wire.Errorf(wire.Forbidden, "publishing from clients is not allowed here")
 	case wire.Auth, wire.RefreshToken:
 		s.auth(ctx, r)
-		return
+		return 0
 	default:
 		refusal = wire.Errorf(wire.UnknownRequest, "there is no request of that name; there are %s", requestNames)
 	}
@@ -48,6 +51,7 @@ func (s *Session) handle(ctx context.Context, r wire.Request) {
 		s.server.Stats.Requests.Add(1)
 		s.answer(answer)
 	}
+	return cost
 }
 
 var requestNames = strings.Join([]string{
@@ -62,13 +66,13 @@ type attachment struct {
 
 // subscribe attaches one or several channels. The answer comes when all of them
 // are attached, and in the same step their events may flow.
-func (s *Session) subscribe(ctx context.Context, r wire.Request) {
+func (s *Session) subscribe(ctx context.Context, r wire.Request) (cost int) {
 	list, many, refusal := wire.ParseSubscribe(r.Data)
 	if refusal != nil {
 		s.mu.Lock()
 		s.refuse(r, refusal)
 		s.mu.Unlock()
-		return
+		return 0
 	}
 	allowed := s.admit(list)
 	results := make([]attachment, len(list))
@@ -121,8 +125,10 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) {
 	for _, a := range results {
 		if a.sub != nil {
 			s.mark(a.sub)
+			cost += channelCost
 		}
 	}
+	return cost
 }
 
 // admit says which entries fit within the limit of subscriptions: those that are

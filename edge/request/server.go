@@ -38,6 +38,11 @@ type Limits struct {
 	// MaxAge is how long a connection may last before its client is told to reconnect,
 	// give or take a tenth; 0 for ever.
 	MaxAge time.Duration
+	// ReplayRate bounds what a connection has the edge read of the log for its histories
+	// and for opening channels, in bytes a second with a burst of 16 s; a channel counts as
+	// 16 KiB. Past it the connection's next such request waits. 0 for no bound. What
+	// subscriptions then read is bounded by PageBytes and the client's own pace.
+	ReplayRate int
 	// PositionEvery is the time between two position acks of a connection on
 	// which nothing else moves. Default 30 s.
 	PositionEvery time.Duration

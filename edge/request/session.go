@@ -45,6 +45,9 @@ type Session struct {
 	// Owned by Receive.
 	rate limit.Rate
 
+	// Owned by handleAll.
+	work work
+
 	// Guarded by markMu, which is only held for a few instructions.
 	markMu sync.Mutex
 	marks  []*subscription
@@ -105,7 +108,7 @@ func (s *Session) Receive(payload []byte) bool {
 	default:
 		s.pending = append(s.pending, r)
 		s.pendingBytes += len(r.Data)
-		s.work()
+		s.begin()
 	}
 	s.paused = s.full()
 	return !s.paused
@@ -133,8 +136,8 @@ func (s *Session) unpause() {
 	}
 }
 
-// work makes sure that pending requests are handled. The caller holds s.mu.
-func (s *Session) work() {
+// begin makes sure that pending requests are handled. The caller holds s.mu.
+func (s *Session) begin() {
 	if s.working || s.closed || s.leaving || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
 		return
 	}
@@ -155,9 +158,13 @@ func (s *Session) handleAll() {
 		s.pendingBytes -= len(r.Data)
 		s.unpause()
 		s.mu.Unlock()
+		if costs(r) {
+			s.work.wait(s.ctx)
+		}
 		ctx, cancel := context.WithTimeout(s.ctx, s.server.limits.Timeout)
-		s.handle(ctx, r)
+		cost := s.handle(ctx, r)
 		cancel()
+		s.work.pay(s.server.limits.ReplayRate, cost, time.Now())
 	}
 }
 
@@ -231,7 +238,7 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 	}
 	if n > 0 {
 		s.unpause()
-		s.work()
+		s.begin()
 	}
 	s.collectMarks()
 	for budget > 0 && len(s.ready) > 0 {
