@@ -37,6 +37,7 @@ const (
 	maxPerAddress     = 100
 	maxConnections    = 5000
 	messagesPerSecond = 100
+	replayRate        = 1 << 20
 	queuedBytes       = 32 << 20
 )
 
@@ -53,7 +54,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 			RequireAuth: true, Auth: auth.Config{Secret: secret},
 			MaxPerUser: maxPerUser, MaxPerAddress: maxPerAddress,
 			Conn:   conn.Config{MaxConnections: maxConnections},
-			Limits: request.Limits{MessagesPerSecond: messagesPerSecond},
+			Limits: request.Limits{MessagesPerSecond: messagesPerSecond, ReplayRate: replayRate},
 			Feed:   feed.Config{Linger: e.Linger},
 		}
 	}
