@@ -162,8 +162,10 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 	n, contiguous := uint64(0), true
 	next, behind := uint64(0), uint64(0) // The first message, and the one behind a hole.
 	r.before, r.end = after, after
+	tally := tallyOf(ctx)
 	take := func(m Message) {
 		n++
+		tally.add(m)
 		if m.Seq == after {
 			r.exact = true
 			return

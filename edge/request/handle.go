@@ -14,9 +14,9 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
-// handle answers one request. It runs on the session's own goroutine. The cost is what
-// was read of the log for it, in bytes.
-func (s *Session) handle(ctx context.Context, r wire.Request) (cost int) {
+// handle answers one request. It runs on the session's own goroutine. It returns how many
+// channels the log was asked about.
+func (s *Session) handle(ctx context.Context, r wire.Request) (channels int) {
 	var answer []byte
 	var refusal *wire.Error
 	switch r.Name {
@@ -27,7 +27,7 @@ func (s *Session) handle(ctx context.Context, r wire.Request) (cost int) {
 	case wire.History:
 		answer, refusal = s.history(ctx, r)
 		if refusal == nil {
-			cost = channelCost + len(answer)
+			channels = 1
 		}
 	case wire.ListChannels:
 		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.listChannels())
@@ -51,7 +51,7 @@ func (s *Session) handle(ctx context.Context, r wire.Request) (cost int) {
 		s.server.Stats.Requests.Add(1)
 		s.answer(answer)
 	}
-	return cost
+	return channels
 }
 
 var requestNames = strings.Join([]string{
@@ -66,7 +66,7 @@ type attachment struct {
 
 // subscribe attaches one or several channels. The answer comes when all of them
 // are attached, and in the same step their events may flow.
-func (s *Session) subscribe(ctx context.Context, r wire.Request) (cost int) {
+func (s *Session) subscribe(ctx context.Context, r wire.Request) (channels int) {
 	list, many, refusal := wire.ParseSubscribe(r.Data)
 	if refusal != nil {
 		s.mu.Lock()
@@ -125,10 +125,10 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) (cost int) {
 	for _, a := range results {
 		if a.sub != nil {
 			s.mark(a.sub)
-			cost += channelCost
+			channels++
 		}
 	}
-	return cost
+	return channels
 }
 
 // admit says which entries fit within the limit of subscriptions: those that are

@@ -39,8 +39,8 @@ type Limits struct {
 	// give or take a tenth; 0 for ever.
 	MaxAge time.Duration
 	// ReplayRate bounds what a connection has the edge read of the log for its histories
-	// and for opening channels, in bytes a second with a burst of 16 s; a channel counts as
-	// 16 KiB. Past it the connection's next such request waits. 0 for no bound. What
+	// and to find where subscriptions begin, in bytes a second with a burst of 16 s; a
+	// channel counts as 16 KiB more. Past it the connection's next such request waits. 0 for no bound. What
 	// subscriptions then read is bounded by PageBytes and the client's own pace.
 	ReplayRate int
 	// PositionEvery is the time between two position acks of a connection on

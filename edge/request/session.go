@@ -161,10 +161,11 @@ func (s *Session) handleAll() {
 		if costs(r) {
 			s.work.wait(s.ctx)
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, s.server.limits.Timeout)
-		cost := s.handle(ctx, r)
+		var read feed.Tally
+		ctx, cancel := context.WithTimeout(read.Count(s.ctx), s.server.limits.Timeout)
+		channels := s.handle(ctx, r)
 		cancel()
-		s.work.pay(s.server.limits.ReplayRate, cost, time.Now())
+		s.work.pay(s.server.limits.ReplayRate, channels*channelCost+read.Bytes(), time.Now())
 	}
 }
 

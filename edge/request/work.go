@@ -9,9 +9,9 @@ import (
 	"github.com/bodhisattva/indranet/edge/wire"
 )
 
-// What a request costs of Limits.ReplayRate beside the bytes that it is answered with.
+// What a request costs of Limits.ReplayRate beside what it has read of the log.
 const (
-	// channelCost is for opening a channel: two questions to the log, in bytes of it.
+	// channelCost is for looking at a channel: some questions to the log, in bytes of it.
 	channelCost = 16 << 10
 	// replayBurst is how much may be asked for at once, as seconds of the rate.
 	replayBurst = 16
