@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -262,5 +263,31 @@ func TestWhoIsNotLetInMayNotSayMuch(t *testing.T) {
 	late.send(long)
 	if m := late.answer(); m.Code != "INVALID_REQUEST" {
 		t.Errorf("told %+v", m)
+	}
+}
+
+// TestNothingBehindAPlainRequestIsOne: a request with two lengths, and what somebody
+// smuggled in behind it.
+func TestNothingBehindAPlainRequestIsOne(t *testing.T) {
+	_, e := started(t)
+	for _, first := range []string{
+		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET /ws/nobody HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /ws/dhruva HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example.com\r\n\r\n",
+	} {
+		nc, err := net.Dial("tcp", e.HTTPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		if _, err := nc.Write([]byte(first + "GET /healthz HTTP/1.1\r\nHost: smuggled\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(nc)
+		if n := strings.Count(string(answer), "HTTP/1.1 "); n != 1 {
+			t.Errorf("%d answers to %q:\n%s", n, first, answer)
+		}
+		_ = nc.Close()
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +29,29 @@ import (
 func (e *Edge) handler(name string) http.Handler {
 	switch name {
 	case sharedListener:
-		return e.sharedHandler()
+		return e.once(e.sharedHandler())
 	case metricsListener:
 		return e.operators(e.cfg.Metrics.Allow, false)
 	case adminListener:
 		return e.operators(e.cfg.Admin.Allow, true)
 	}
-	return e.serviceHandler(e.services[schema.Service(name)])
+	return e.once(e.serviceHandler(e.services[schema.Service(name)]))
+}
+
+// once makes a request the only one of its connection, unless that becomes a WebSocket:
+// what comes behind it is no request, whatever somebody in front takes it for. A panic is
+// told; net/http ends the connection then.
+func (e *Edge) once(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				e.logger.Error("a handshake panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		w.Header().Set("Connection", "close")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // sharedHandler serves what all services share.
@@ -43,7 +61,6 @@ func (e *Edge) sharedHandler() http.Handler {
 		name, err := schema.ParseService(r.PathValue("service"))
 		s := e.services[name]
 		if err != nil || s == nil {
-			w.Header().Set("Connection", "close") // What comes behind it is no request.
 			http.Error(w, "there is no such service here", http.StatusNotFound)
 			return
 		}
@@ -176,7 +193,6 @@ func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, address netip.Addr) bool {
 	refuse := func(event audit.Event, reason string, status int, text string) bool {
 		e.audit.Record(event, string(s.name), reason, slog.String("address", address.String()))
-		w.Header().Set("Connection", "close")
 		http.Error(w, text, status)
 		return false
 	}
