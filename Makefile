@@ -94,7 +94,7 @@ storm: ## Kill an edge under 10,000 clients that go to another one
 	go run ./bench/storm storm
 
 attack: ## Attack an edge with everything at once, beside 1,000 good clients: make attack DURATION=10m
-	go run ./bench/attack -duration $(DURATION) $(ARGS)
+	go run ./bench/attack -seed $(SEED) -duration $(DURATION) $(ARGS)
 
 frozen: ## Let 1,000 clients stop reading for a minute, again and again
 	go run ./bench/storm frozen
