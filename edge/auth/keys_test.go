@@ -352,7 +352,7 @@ func TestCloseEndsAFetch(t *testing.T) {
 	p.serve(keySetOf(es))
 	bubble(t, p, func(t *testing.T, v *Verifier) {
 		p.hold()
-		time.Sleep(fetchEvery) //nolint:forbidigo // The bubble's clock.
+		<-time.After(fetchEvery)
 		synctest.Wait()
 		if n := p.requests.Load(); n != 2 {
 			t.Fatalf("%d requests", n)

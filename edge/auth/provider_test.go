@@ -250,6 +250,6 @@ func fresh() base {
 }
 
 func sleep(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // The bubble's clock.
+	<-time.After(d)
 	synctest.Wait()
 }
