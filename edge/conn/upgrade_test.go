@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,11 @@ import (
 // speaks wss.
 func newServer(t *testing.T, e Engine, tls bool, open func(Conn) Handler) *httptest.Server {
 	t.Helper()
+	// The server does not wait for handlers of hijacked connections.
+	var handlers sync.WaitGroup
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handlers.Add(1)
+		defer handlers.Done()
 		nc, buffered, err := Upgrade(w, r, http.Header{"X-Edge": {"e1"}})
 		if err != nil {
 			return
@@ -32,7 +37,10 @@ func newServer(t *testing.T, e Engine, tls bool, open func(Conn) Handler) *httpt
 	} else {
 		s.Start()
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		s.Close()
+		handlers.Wait()
+	})
 	return s
 }
 
