@@ -158,7 +158,10 @@ func (s *Set) readAfter(ctx context.Context, q Query, after uint64, each func(Me
 	if !s.Serving() {
 		return r, ErrUnavailable
 	}
-	q.From, q.Count = max(after, 1), s.cfg.PageFrames+1
+	if q.Count == 0 {
+		q.Count = s.cfg.PageFrames
+	}
+	q.From, q.Count = max(after, 1), q.Count+1
 	n, contiguous := uint64(0), true
 	next, behind := uint64(0), uint64(0) // The first message, and the one behind a hole.
 	r.before, r.end = after, after

@@ -32,10 +32,12 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if before > 0 {
 		upTo = min(upTo, before-1)
 	}
-	pos := st.First - 1
+	pos, bytes := st.First-1, min(bytes, wire.MaxMessage-wire.HistoryRoom)
+	var found newest
 	switch since.Kind {
 	case wire.SinceLast:
-		pos, err = s.backward(ctx, f, min(since.Last, limit), upTo, st)
+		found, err = s.backward(ctx, f, min(since.Last, limit), upTo, st, bytes)
+		pos = found.pos
 	case wire.SinceTime:
 		pos, err = s.stretchFrom(ctx, f, since, upTo)
 	case wire.SinceSeq:
@@ -48,8 +50,9 @@ func (s *Set) History(ctx context.Context, target catalogue.Target, since wire.S
 	if err != nil {
 		return History{}, err
 	}
-	h.More, err = s.stretch(ctx, f, &h, pos, upTo, limit, min(bytes, wire.MaxMessage-wire.HistoryRoom))
-	if err != nil {
+	if found.events != nil {
+		_, h.More = h.take(f, found.events, pos, upTo, limit, &bytes)
+	} else if h.More, err = s.stretch(ctx, f, &h, pos, upTo, limit, bytes); err != nil {
 		return History{}, err
 	}
 	if st, err = s.askState(ctx); err != nil {
@@ -109,7 +112,7 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 	}
 	prev, room := pos, bytes
 	for scanned := 0; pos < end; {
-		list, r, err := s.sure(ctx, f, pos)
+		list, r, err := s.sure(ctx, f, pos, s.cfg.PageFrames)
 		if err != nil {
 			return false, err
 		}
@@ -118,19 +121,11 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 			prev, room = pos, bytes
 			continue
 		}
-		e := encoder{feed: f, prev: prev}
-		for _, m := range list {
-			e.add(m)
+		if past, cut := h.take(f, list, prev, upTo, limit, &room); past || cut {
+			return cut, nil
 		}
-		for _, frame := range e.frames {
-			if frame.Seq > upTo {
-				return false, nil
-			}
-			if room -= frame.Size() + 1; len(h.Frames) >= limit || room < 0 && len(h.Frames) > 0 {
-				return true, nil
-			}
-			h.Frames = append(h.Frames, frame)
-			prev = frame.Seq
+		if n := len(h.Frames); n > 0 {
+			prev = h.Frames[n-1].Seq
 		}
 		pos = r.end
 		if scanned += len(list); f.target.View && scanned >= s.cfg.ScanLimit && r.more {
@@ -140,13 +135,32 @@ func (s *Set) stretch(ctx context.Context, f *Feed, h *History, pos, upTo uint64
 	return false, nil
 }
 
-// sure reads what follows a position, where something is known to follow, until the
-// answer is proved. It brings at least one message, unless first is set.
-func (s *Set) sure(ctx context.Context, f *Feed, after uint64) (list []Message, r reading, err error) {
+// take adds the events of a list, of which prev is the position before, up to upTo. cut is
+// true where limit or room, in bytes, ended it.
+func (h *History) take(f *Feed, list []Message, prev, upTo uint64, limit int, room *int) (past, cut bool) {
+	e := encoder{feed: f, prev: prev}
+	for _, m := range list {
+		e.add(m)
+	}
+	for _, frame := range e.frames {
+		if frame.Seq > upTo {
+			return true, false
+		}
+		if *room -= frame.Size() + 1; len(h.Frames) >= limit || *room < 0 && len(h.Frames) > 0 {
+			return false, true
+		}
+		h.Frames = append(h.Frames, frame)
+	}
+	return false, false
+}
+
+// sure reads what follows a position, at most count messages, where something is known
+// to follow, until the answer is proved. It brings at least one message, unless first is set.
+func (s *Set) sure(ctx context.Context, f *Feed, after uint64, count int) (list []Message, r reading, err error) {
 	for attempt := 0; ; attempt++ {
 		list = nil
 		err = s.slot(ctx, func(ctx context.Context) (err error) {
-			q := f.query(Query{Leader: attempt >= leaderAfter})
+			q := f.query(Query{Count: count, Leader: attempt >= leaderAfter})
 			r, err = s.readAfter(ctx, q, after, func(m Message) { list = append(list, m) })
 			return err
 		})

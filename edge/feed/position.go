@@ -285,13 +285,8 @@ func (s *Set) fromTime(ctx context.Context, f *Feed, since wire.Since) (uint64, 
 	}
 }
 
-// firstWindow is how many events of the stream the search for the newest N of a
-// channel looks at first, per event wanted.
-const firstWindow = 8
-
 // lastN is the position before the newest n events: of the event before them
-// where there is one. The log has no such question, so it is asked for a window
-// before the ring, which grows until it holds enough.
+// where there is one.
 func (s *Set) lastN(ctx context.Context, f *Feed, n int, st State) (uint64, error) {
 	f.mu.RLock()
 	have, base := len(f.ring.frames), f.ring.base
@@ -304,64 +299,6 @@ func (s *Set) lastN(ctx context.Context, f *Feed, n int, st State) (uint64, erro
 		return max(pos, base), nil
 	}
 	f.mu.RUnlock()
-	return s.backward(ctx, f, n-have, base, st)
-}
-
-// backward is the position before the newest n events at or below upTo. It looks
-// back at most to the first position, and a view at most ScanLimit events.
-func (s *Set) backward(ctx context.Context, f *Feed, n int, upTo uint64, st State) (uint64, error) {
-	floor := st.First - 1
-	if limit := uint64(s.cfg.ScanLimit); f.target.View && upTo > limit {
-		floor = max(floor, upTo-limit)
-	}
-	end, err := s.lastOf(ctx, f, upTo)
-	if err != nil {
-		return 0, err
-	}
-	for window := uint64(n*firstWindow + 1000); ; window *= 4 {
-		after := floor
-		if upTo > window {
-			after = max(floor, upTo-window)
-		}
-		seqs, err := s.positions(ctx, f, after, upTo, end, n+1)
-		if err != nil {
-			return 0, err
-		}
-		if len(seqs) > n {
-			return seqs[len(seqs)-n-1], nil
-		}
-		if after <= floor {
-			return min(floor, upTo), nil
-		}
-	}
-}
-
-// positions are the newest n positions of the feed's events in (after, upTo], of
-// which end is the last.
-func (s *Set) positions(ctx context.Context, f *Feed, after, upTo, end uint64, n int) ([]uint64, error) {
-	var seqs []uint64
-	var names []string
-	for after < end {
-		list, r, err := s.sure(ctx, f, after)
-		if err != nil {
-			return nil, err
-		}
-		if r.first > 0 {
-			after, seqs = r.first-1, nil
-			continue
-		}
-		for _, m := range list {
-			if m.Seq > upTo {
-				break
-			}
-			if f.selects(&names, m) {
-				seqs = append(seqs, m.Seq)
-			}
-		}
-		after = r.end
-		if len(seqs) > 4*n {
-			seqs = append(seqs[:0], seqs[len(seqs)-n:]...)
-		}
-	}
-	return seqs[max(0, len(seqs)-n):], nil
+	found, err := s.backward(ctx, f, n-have, base, st, 0)
+	return found.pos, err
 }
