@@ -72,7 +72,7 @@ func TestARevokedTokenGetsNothingAfterASecond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.PutRevocation(t.Context(), nc, r.Key(), value); err != nil {
+	if err := stream.PutRevocation(t.Context(), nc, r.Key(), func([]byte, time.Time) []byte { return value }); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now()

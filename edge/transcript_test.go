@@ -379,7 +379,7 @@ func (p *player) nats(line string) {
 		r := auth.Revocation{User: words[1], Before: time.Now(), At: time.Now()}
 		value, err := r.Marshal()
 		p.must(err)
-		p.must(stream.PutRevocation(ctx, p.store.nc, r.Key(), value))
+		p.must(stream.PutRevocation(ctx, p.store.nc, r.Key(), func([]byte, time.Time) []byte { return value }))
 	case "stop":
 		p.srv.Shutdown()
 	case "start":

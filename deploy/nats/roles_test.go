@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,9 +174,17 @@ func operates(t *testing.T, d *deployment, bus *stream.Bus, replicas int) {
 		changes <- fmt.Sprint(key, " ", string(value), " ", deleted)
 	})
 	wait(t, follower.Loaded(), "the revocations are loaded")
-	must(t, stream.PutRevocation(t.Context(), nc, "token.1", []byte("v")))
+	must(t, putRevocation(t.Context(), nc))
 	want(t, changes, "token.1 v false")
-	must(t, stream.DeleteRevocation(t.Context(), nc, "token.1"))
+	was, err := stream.DeleteRevocation(t.Context(), nc, "token.1")
+	if must(t, err); !was {
+		t.Error("the operator cannot see that there was a revocation")
+	}
+	held := 0
+	must(t, stream.Revocations(t.Context(), nc, func(string, []byte) { held++ }))
+	if held != 0 {
+		t.Errorf("%d revocations", held)
+	}
 	want(t, changes, "token.1  true")
 
 	// What `nats kv` does: status, get, keys, watch, purge.
@@ -245,7 +254,7 @@ func nobodyCanDoMore(t *testing.T, d *deployment) {
 		_, err = d.connect(t, role(service)).Request("ev."+string(service)+".empty", nil, patience)
 		must(t, err)
 	}
-	must(t, stream.PutRevocation(t.Context(), d.connect(t, operator), "token.1", []byte("v")))
+	must(t, putRevocation(t.Context(), d.connect(t, operator)))
 	live := d.eavesdrop(t)
 	before := d.state(t)
 	for _, r := range roles() {
@@ -432,4 +441,8 @@ func (e *ear) strange(t *testing.T) []string {
 	defer e.mu.Unlock()
 	t.Logf("%d forged", e.bus.Stats.Forged.Load())
 	return e.odd
+}
+
+func putRevocation(ctx context.Context, nc *nats.Conn) error {
+	return stream.PutRevocation(ctx, nc, "token.1", func([]byte, time.Time) []byte { return []byte("v") })
 }

@@ -87,7 +87,7 @@ func writable(t time.Time) bool {
 
 // Key is the revocation's key in a key-value store: "token." or "user." and the SHA-256
 // of the name in hexadecimal, or "all". A second revocation of the same user replaces
-// the first.
+// the first, so it must not cover less.
 func (r Revocation) Key() string {
 	switch {
 	case r.Token != "":

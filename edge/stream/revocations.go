@@ -46,30 +46,81 @@ func DiffRevocations(ctx context.Context, nc *nats.Conn, replicas int) (publishe
 	return revocationsReport(ctx, nc, replicas, false)
 }
 
-// PutRevocation stores a revocation. It returns when the bucket has it: edges know of it
-// within a second, as long as they are served. key is one or more tokens of letters,
+// PutRevocation stores a revocation. value is called with what the bucket holds under the
+// key, nil for nothing, and the time, of this machine's clock or the server's, whichever is
+// ahead; it returns what the bucket shall hold. It is called again where somebody else
+// changed the key meanwhile. PutRevocation returns when the bucket has it: edges know of
+// it within a second, as long as they are served. key is one or more tokens of letters,
 // digits, "-", "_", "/" and "=" with dots between. A put that got no answer is repeated
 // until ctx is done or 10 s have passed; to put the same again does no harm. The error
 // matches ErrNoRevocations where there is no bucket.
-func PutRevocation(ctx context.Context, nc *nats.Conn, key string, value []byte) error {
+func PutRevocation(ctx context.Context, nc *nats.Conn, key string, value func(old []byte, now time.Time) []byte) error {
 	return onBucket(ctx, nc, "put", func(ctx context.Context, bucket jetstream.KeyValue) error {
-		_, err := bucket.Put(ctx, key, value)
-		return err
+		now := time.Now()
+		status, err := bucket.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if s, ok := status.(*jetstream.KeyValueBucketStatus); ok && s.StreamInfo().TimeStamp.After(now) {
+			now = s.StreamInfo().TimeStamp
+		}
+		for {
+			entry, err := bucket.Get(ctx, key)
+			switch {
+			case err == nil:
+				_, err = bucket.Update(ctx, key, value(entry.Value(), now), entry.Revision())
+			case errors.Is(err, jetstream.ErrKeyNotFound): // Or a replica lacks it.
+				_, err = bucket.Create(ctx, key, value(nil, now))
+			}
+			if err == nil || !errors.Is(err, jetstream.ErrKeyExists) {
+				return err
+			}
+			if !sleep(ctx, changedPause) {
+				return ctx.Err()
+			}
+		}
 	})
 }
 
-// DeleteRevocation takes a revocation back. One that is not there is deleted too. Errors
-// and repetition are those of PutRevocation.
-func DeleteRevocation(ctx context.Context, nc *nats.Conn, key string) error {
-	return onBucket(ctx, nc, "delete", func(ctx context.Context, bucket jetstream.KeyValue) error {
+// DeleteRevocation takes a revocation back, and reports whether there was one. Errors and
+// repetition are those of PutRevocation.
+func DeleteRevocation(ctx context.Context, nc *nats.Conn, key string) (was bool, err error) {
+	err = onBucket(ctx, nc, "delete", func(ctx context.Context, bucket jetstream.KeyValue) error {
+		_, err := bucket.Get(ctx, key)
+		was = was || err == nil
+		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return err
+		}
 		return bucket.Delete(ctx, key)
 	})
+	return was, err
+}
+
+// Revocations calls each with every revocation that the bucket holds, in no order. It asks
+// again while JetStream does not answer, until ctx is done or 10 s have passed. The
+// error matches ErrNoRevocations where there is no bucket.
+func Revocations(ctx context.Context, nc *nats.Conn, each func(key string, value []byte)) error {
+	held := map[string][]byte{}
+	err := patiently(ctx, putTimeout, func(ctx context.Context) error {
+		clear(held)
+		return newFollower(natsBucket{directget.New(nc)}, func(key string, value []byte, _ bool) { held[key] = value }).poll(ctx, time.Now())
+	})
+	if err != nil {
+		return fmt.Errorf("stream: read the revocations: %w", err)
+	}
+	for key, value := range held {
+		each(key, value)
+	}
+	return nil
 }
 
 // Times of what an operator does.
 const (
 	ensureTimeout = 30 * time.Second
 	putTimeout    = 10 * time.Second
+	// changedPause is how long to wait where somebody else changed the key meanwhile, or a
+	// replica does not know the change yet.
+	changedPause = 20 * time.Millisecond
 	// attemptTimeout is how long one try may take, attemptPause how long the next one
 	// waits.
 	attemptTimeout = 3 * time.Second

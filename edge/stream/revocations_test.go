@@ -76,9 +76,18 @@ func ensure(t *testing.T, nc *nats.Conn, want publisher.Action) publisher.Stream
 	return report
 }
 
+func putRevocation(ctx context.Context, nc *nats.Conn, key, value string) error {
+	return stream.PutRevocation(ctx, nc, key, func([]byte, time.Time) []byte { return []byte(value) })
+}
+
+func deleteRevocation(ctx context.Context, nc *nats.Conn, key string) error {
+	_, err := stream.DeleteRevocation(ctx, nc, key)
+	return err
+}
+
 func revoke(t *testing.T, nc *nats.Conn, key, value string) {
 	t.Helper()
-	must(t, stream.PutRevocation(t.Context(), nc, key, []byte(value)))
+	must(t, putRevocation(t.Context(), nc, key, value))
 }
 
 func TestRevocationsAreFollowed(t *testing.T) {
@@ -87,7 +96,7 @@ func TestRevocationsAreFollowed(t *testing.T) {
 	bus, err := stream.Connect(stream.Config{URL: srv.URL()}, discard)
 	must(t, err)
 	for what, err := range map[string]error{
-		"put": stream.PutRevocation(t.Context(), nc, "a", nil), "delete": stream.DeleteRevocation(t.Context(), nc, "a"),
+		"put": putRevocation(t.Context(), nc, "a", ""), "delete": deleteRevocation(t.Context(), nc, "a"),
 	} {
 		if !errors.Is(err, stream.ErrNoRevocations) {
 			t.Errorf("%s without a bucket: %v", what, err)
@@ -114,7 +123,7 @@ func TestRevocationsAreFollowed(t *testing.T) {
 	revoke(t, nc, "a.b", "1")
 	revoke(t, nc, "a.b", "2")
 	revoke(t, nc, "c", "3")
-	must(t, stream.DeleteRevocation(t.Context(), nc, "c"))
+	must(t, deleteRevocation(t.Context(), nc, "c"))
 	r.want(t, want)
 	follow(t, bus).want(t, want) // Loads the same.
 
@@ -243,7 +252,7 @@ func TestRevocationsSurviveALostLeader(t *testing.T) {
 	put := func(key string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		defer cancel()
-		until(t, "a put", func() bool { return stream.PutRevocation(ctx, nc, key, []byte(key)) == nil })
+		until(t, "a put", func() bool { return putRevocation(ctx, nc, key, key) == nil })
 		want[key] = key
 	}
 	for round := range 3 {
@@ -260,4 +269,38 @@ func TestRevocationsSurviveALostLeader(t *testing.T) {
 		r.want(t, want)
 	}
 	until(t, "freshness", func() bool { return r.Err() == nil && r.Fresh(time.Now(), time.Second) })
+}
+
+// Two who change a revocation at once do not undo each other, and what was deleted is
+// nothing.
+func TestARevocationIsChangedByWhatIsThere(t *testing.T) {
+	nc := natstest.Start(t).Connect(t)
+	ensure(t, nc, publisher.Created)
+	add := func(mark string) {
+		must(t, stream.PutRevocation(t.Context(), nc, "k", func(old []byte, _ time.Time) []byte { return append(old, mark...) }))
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { add("x") })
+	}
+	all.Wait()
+	held := func() string {
+		found := map[string]string{}
+		must(t, stream.Revocations(t.Context(), nc, func(key string, value []byte) { found[key] = string(value) }))
+		return fmt.Sprint(found)
+	}
+	if got := held(); got != "map[k:xxxxxxxx]" {
+		t.Errorf("eight added: %s", got)
+	}
+	for _, want := range []bool{true, false} {
+		if was, err := stream.DeleteRevocation(t.Context(), nc, "k"); was != want || err != nil {
+			t.Errorf("deleted: %v, %v; want %v", was, err, want)
+		}
+	}
+	if got := held(); got != "map[]" {
+		t.Errorf("deleted: %s", got)
+	}
+	if add("y"); held() != "map[k:y]" {
+		t.Errorf("again: %s", held())
+	}
 }
