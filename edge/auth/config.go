@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bodhisattva/indranet/schema"
@@ -120,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Secret == "" && c.JWKS == "" {
 		add("there is neither a secret nor a JWKS to check tokens with")
 	}
-	minSecret, usesSecret, usesKeys := 0, false, false
+	usesSecret, usesKeys := false, false
 	for i, name := range c.Algorithms {
 		algorithm, ok := algorithms[name]
 		switch {
@@ -128,7 +127,6 @@ func (c Config) withDefaults() (Config, error) {
 			add("algorithm %d of the list is not supported (%s)", i+1, supported)
 		case algorithm.family == hmacFamily:
 			usesSecret = true
-			minSecret = max(minSecret, algorithm.minSecret)
 			if c.Secret == "" {
 				add("the algorithm %s needs a secret", name)
 			}
@@ -149,12 +147,8 @@ func (c Config) withDefaults() (Config, error) {
 		if secret.value == "" {
 			continue
 		}
-		if err := CheckSecret(secret.value); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				add("the %s %s", secret.name, line)
-			}
-		} else if len(secret.value) < minSecret {
-			add("the %s has %d bytes, the algorithms need %d", secret.name, len(secret.value), minSecret)
+		if err := CheckSecret(secret.value, c.Algorithms...); err != nil {
+			add("the %s %w", secret.name, err)
 		}
 	}
 	if c.Previous != "" && c.Secret == "" {

@@ -40,19 +40,27 @@ var placeholders = []string{
 	"thisisasecret",
 }
 
-// CheckSecret says what is wrong with a secret for HMAC: every problem at once, joined.
-// A secret has at least MinSecret bytes, is no known default, no placeholder, nothing
-// that a shell or a template should have replaced ("$(…)", "${…}"), and no pattern of
-// few or repeated bytes. That finds what was forgotten, not what is guessable: let
-// "openssl rand -base64 32" make secrets. The error never repeats any of it.
-func CheckSecret(secret string) error {
-	if secret == "" {
-		return errors.New("is empty")
+// CheckSecret says what is wrong with a secret for HMAC: every problem at once, and how
+// to make a better one, on one line that goes behind the secret's name. A secret has at
+// least MinSecret bytes, or what the longest hash of the algorithms needs; it is no known
+// default, no placeholder, nothing that a shell or a template should have replaced
+// ("$(…)", "${…}"), and no pattern of few or repeated bytes. That finds what was
+// forgotten, not what is guessable. The error never repeats any of it.
+func CheckSecret(secret string, algorithmNames ...string) error {
+	need, remedy := MinSecret, "make one with: openssl rand -base64 32"
+	for _, name := range algorithmNames {
+		if n := algorithms[name].minSecret; n > need {
+			// In base64 openssl would break the line.
+			need, remedy = n, fmt.Sprintf("make one with: openssl rand -hex %d", n)
+		}
 	}
-	var problems []error
-	add := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if len(secret) < MinSecret {
-		add("has %d bytes, at least %d are needed", len(secret), MinSecret)
+	if secret == "" {
+		return errors.New("is empty; " + remedy)
+	}
+	var problems []string
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if len(secret) < need {
+		add("has %d bytes, at least %d are needed", len(secret), need)
 	}
 	if unexpanded(secret) {
 		add("is an expression that nothing has replaced by its value")
@@ -71,7 +79,10 @@ func CheckSecret(secret string) error {
 	case counts(secret):
 		add("counts up or down")
 	}
-	return errors.Join(problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(append(problems, remedy), "; "))
 }
 
 // plain is a secret in lower case without anything but letters and digits, in which

@@ -296,7 +296,7 @@ func TestEveryProblemOfAConfigIsReported(t *testing.T) {
 	}{
 		{Config{}, []string{"no known service", "neither a secret nor a JWKS"}},
 		{Config{Service: "dhruvo", Secret: "short", Previous: "changeme", Leeway: time.Hour, MaxLife: -1, Algorithms: []string{"none", "RS256"}},
-			[]string{"no known service", "the secret has 5 bytes", "previous secret has 8 bytes", "previous secret is a placeholder", "the leeway",
+			[]string{"no known service", "the secret has 5 bytes", "previous secret has 8 bytes, at least 32 are needed; is a placeholder", "the leeway",
 				"less than nothing", "algorithm 1 of the list", "RS256 needs a JWKS", "no algorithm that uses it"}},
 		{Config{Service: schema.Dhruva, Previous: previous, JWKS: "http://id.example/keys", MaxLife: RevocationLife + 1},
 			[]string{"must be https", "but no secret", "revocations are kept"}},

@@ -136,10 +136,18 @@ func (b *building) lookup(suffix string) string {
 	return value
 }
 
+// variables are those that a secret comes from, none where it stands in a file.
+func (b *building) variables(path string) []string {
+	if s, set := b.setting(path); set && !s.empty() {
+		return s.vars
+	}
+	return []string{b.variable("_JWT_SECRET")} // See resolve.
+}
+
 // resolve sets what has another default than a plain value.
 func (b *building) resolve() {
 	s := &b.service
-	if s.JWT.Secret.IsZero() && s.JWT.JWKSURL == "" {
+	if s.JWT.Secret.IsZero() && s.JWT.JWKSURL == "" && !b.broken("jwt.secret", "jwt.jwks_url") {
 		s.JWT.Secret = NewSecret(b.lookup("_JWT_SECRET"))
 	}
 	if len(s.JWT.Algorithms) == 0 {

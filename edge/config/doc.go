@@ -3,8 +3,9 @@
 //	cfg, report, err := config.Load(paths, os.LookupEnv)
 //
 // What comes back is plain Go structs with every default applied and every rule
-// checked, for the program to map to the packages that do the work. The package knows
-// none of them, and reads no file but those it was given.
+// checked, for the program to map to the packages that do the work. Of these the package
+// knows only auth, which says what makes a secret weak. It reads no file but those it was
+// given.
 //
 // # Two forms of a file
 //
@@ -38,7 +39,7 @@
 //
 // Everything that could be a mistake, all at once, each with file, line and column:
 // unknown keys (with the nearest known one), keys that are set twice, values of another
-// type or out of their range, values that do not go together. Anchors, aliases,
+// type or out of their range, values that do not go together, weak secrets. Anchors, aliases,
 // merge keys, tags and second documents are refused, since nothing here needs
 // them; a file is at most 1 MiB, and nested at most 32 deep. The sections that the
 // services' own programs read (pools, sessions, …) are accepted and listed; what is in them is

@@ -9,8 +9,9 @@ import (
 // expansion is a text with its variables replaced.
 type expansion struct {
 	text string
-	// vars are the variables that were named, also where a default was used.
-	vars []string
+	// vars are the variables that were named, also where a default was used; used are
+	// those whose value is in the text.
+	vars, used []string
 	// unset are those that have neither a value nor a default.
 	unset []string
 	// written tells that a part of the text stands in the file: a default that is not
@@ -60,6 +61,7 @@ func expand(text string, env func(string) (string, bool)) expansion {
 			b.WriteString(normal)
 		case set:
 			b.WriteString(value)
+			e.used = append(e.used, name)
 		default:
 			e.unset = append(e.unset, name)
 		}

@@ -10,24 +10,25 @@ func TestExpand(t *testing.T) {
 	env := vars{"A": "a", "EMPTY": "", "NESTED": "${A} $${A}", "YAML": "x\nsecret: y", "_x9": "under"}
 	for _, test := range []struct {
 		text, want string
-		vars       string
+		vars, used string
 		unset      string
 		written    bool
 		problem    string
 	}{
 		{text: "", want: ""},
 		{text: "plain $A $(A) {A}", want: "plain $A $(A) {A}", written: true},
-		{text: "${A}", want: "a", vars: "A"},
-		{text: "<${A}-${_x9}>", want: "<a-under>", vars: "A _x9"},
-		{text: "${A:-b}", want: "a", vars: "A", written: true},
+		{text: "${A}", want: "a", vars: "A", used: "A"},
+		{text: "<${A}-${_x9}>", want: "<a-under>", vars: "A _x9", used: "A _x9"},
+		{text: "${A:-b}", want: "a", vars: "A", used: "A", written: true},
+		{text: "${A}${B:-b}", want: "ab", vars: "A B", used: "A", written: true},
 		{text: "${B:-b}", want: "b", vars: "B", written: true},
 		{text: "${B:-}", want: "", vars: "B"},
-		{text: "${EMPTY}", want: "", vars: "EMPTY"},
+		{text: "${EMPTY}", want: "", vars: "EMPTY", used: "EMPTY"},
 		{text: "${EMPTY:-b}", want: "b", vars: "EMPTY", written: true},
 		{text: "${B:-a:-b$}", want: "a:-b$", vars: "B", written: true},
 		{text: "${B}${C}", want: "", vars: "B C", unset: "B C"},
-		{text: "${NESTED}", want: "${A} $${A}", vars: "NESTED"},
-		{text: "${YAML}", want: "x\nsecret: y", vars: "YAML"},
+		{text: "${NESTED}", want: "${A} $${A}", vars: "NESTED", used: "NESTED"},
+		{text: "${YAML}", want: "x\nsecret: y", vars: "YAML", used: "YAML"},
 		{text: "$${A}", want: "${A}", written: true},
 		{text: "$$${A}", want: "$${A}", written: true},
 		{text: "$$", want: "$$", written: true},
@@ -47,7 +48,7 @@ func TestExpand(t *testing.T) {
 			}
 			continue
 		}
-		if e.problem != "" || e.text != test.want || strings.Join(e.vars, " ") != test.vars ||
+		if e.problem != "" || e.text != test.want || strings.Join(e.vars, " ") != test.vars || strings.Join(e.used, " ") != test.used ||
 			strings.Join(e.unset, " ") != test.unset || e.written != test.written {
 			t.Errorf("%q: %+v, want %+v", test.text, e, test)
 		}
@@ -55,9 +56,9 @@ func TestExpand(t *testing.T) {
 }
 
 func TestVariablesAreOneValueAndNeverYAML(t *testing.T) {
-	cfg, _ := mustLoad(t, vars{"DHRUVA_JWT_SECRET": "x", "S": "canary\njwt: {leeway: 5}\n- ${A}: # &x *y 'z\" !!int"},
+	cfg, _ := mustLoad(t, vars{"DHRUVA_JWT_SECRET": "x", "S": "canary\njwt: {leeway: 5}\n- {A}: # &x *y 'z\" !!int"},
 		"services:\n  dhruva:\n    jwt:\n      secret: ${S}\n")
-	if got := cfg.Services[0].JWT.Secret.Reveal(); got != "canary\njwt: {leeway: 5}\n- ${A}: # &x *y 'z\" !!int" {
+	if got := cfg.Services[0].JWT.Secret.Reveal(); got != "canary\njwt: {leeway: 5}\n- {A}: # &x *y 'z\" !!int" {
 		t.Errorf("%q", got)
 	}
 	if cfg.Services[0].JWT.Leeway.Seconds() != 10 {
@@ -67,7 +68,7 @@ func TestVariablesAreOneValueAndNeverYAML(t *testing.T) {
 
 func TestUnsetVariablesAreNamedWithTheirLine(t *testing.T) {
 	wantProblems(t, nil, []string{"services:\n  dhruva:\n    jwt:\n      secret: ${DHRUVA_SECRET}\n      issuer: \"${A}${B:-b}${C}\"\n      audience: ${D\n"},
-		"a.yaml:4:15: services.dhruva.jwt.secret: the environment variable DHRUVA_SECRET is not set, and ${DHRUVA_SECRET:-…} gives no default",
+		"a.yaml:4:15: services.dhruva.jwt.secret: the environment variable DHRUVA_SECRET is not set; set it, or write ${DHRUVA_SECRET:-default} where it may be missing",
 		"a.yaml:5:15: services.dhruva.jwt.issuer: the environment variable A is not set",
 		"a.yaml:5:15: services.dhruva.jwt.issuer: the environment variable C is not set",
 		"a.yaml:6:17: services.dhruva.jwt.audience: has a ${ without its }")

@@ -18,13 +18,13 @@ func (v vars) lookup(name string) (string, bool) {
 // secrets are the environment of the services' documents: a secret for each, and the
 // certificates of mahavishnu.
 var secrets = vars{
-	"MAHAVISHNU_JWT_SECRET":    "canary-mahavishnu-0123456789abcdef",
-	"SESSION_BUDDY_JWT_SECRET": "canary-session-buddy-0123456789abc",
-	"CRACKERJACK_JWT_SECRET":   "canary-crackerjack-0123456789abcde",
-	"AKOSHA_JWT_SECRET":        "canary-akosha-0123456789abcdef0123",
-	"DHRUVA_JWT_SECRET":        "canary-dhruva-0123456789abcdef0123",
-	"EXCALIDRAW_JWT_SECRET":    "canary-excalidraw-0123456789abcdef",
-	"FASTBLOCKS_JWT_SECRET":    "canary-fastblocks-0123456789abcdef",
+	"MAHAVISHNU_JWT_SECRET":    "canary-mahavishnu-q7Zt2mXw9LbV4nRcY8sKfH1jG",
+	"SESSION_BUDDY_JWT_SECRET": "canary-session-buddy-Nd5xPv8TgQ3hWk6BzYr1MfJc9",
+	"CRACKERJACK_JWT_SECRET":   "canary-crackerjack-Lr4sUy7EaX2pHm9VtCq6DnKb3",
+	"AKOSHA_JWT_SECRET":        "canary-akosha-Tg8wKz3RfY5jNv1QxBm7LcPh2",
+	"DHRUVA_JWT_SECRET":        "canary-dhruva-Hx6cVn9MtW2sJq4ZpRy8KgDb5",
+	"EXCALIDRAW_JWT_SECRET":    "canary-excalidraw-Yb3kRm7XqF9vLt5PwHn2CzJs8",
+	"FASTBLOCKS_JWT_SECRET":    "canary-fastblocks-Ps9jDw4GhZ6tXc8RbNk3VyQm1",
 }
 
 // with is the environment and some more.

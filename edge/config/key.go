@@ -109,6 +109,8 @@ type setting struct {
 	at    Position
 	// name is the key's path as the file spells it.
 	name string
+	// vars are the variables that the value names.
+	vars []string
 	// broken settings have no value: what they say is wrong, and reported.
 	broken bool
 }

@@ -63,7 +63,7 @@ var edgeKeys = []*key{
 	newKey("logging.format", choice("json", "text"), "json", func(c *Config) *string { return &c.Logging.Format },
 		"How a line is written."),
 	newKey("logging.file", filePath(), "", func(c *Config) *string { return &c.Logging.File },
-		"The file that is appended to. Empty: the standard error. Several services may share one."),
+		"The file that is appended to, in a directory that exists. Empty: the standard error. Several services may share one."),
 	newKey("logging.rotation", size(1<<20, 100<<30), int64(10e6), func(c *Config) *int64 { return &c.Logging.Rotation },
 		"The size at which a file is put aside and a new one begun."),
 	newKey("logging.retention", units(1, 3650, day, "days"), 30*day, func(c *Config) *time.Duration { return &c.Logging.Retention },

@@ -65,7 +65,7 @@ var serviceKeys = []*key{
 		"How long a client for which something waits may take nothing at all before it is closed with 4008."),
 
 	newKey("jwt.secret", secret(), Secret{}, func(s *Service) *Secret { return &s.JWT.Secret },
-		"The secret that tokens of the service are signed with, at least 32 bytes. Each service has one of its own.").
+		"The secret that tokens of the service are signed with, at least 32 bytes; make one with: openssl rand -base64 32. Each service has one of its own.").
 		otherwise(`"${MAHAVISHNU_JWT_SECRET}"`, "the environment's {SERVICE}_JWT_SECRET, unless jwks_url is set; SERVICE is the name in capitals, with _ for -"),
 	newKey("jwt.previous_secret", secret(), Secret{}, func(s *Service) *Secret { return &s.JWT.PreviousSecret },
 		"A second secret that is accepted as well, while the first one is being changed."),
@@ -104,7 +104,7 @@ var serviceKeys = []*key{
 	newKey("logging.format", choice("json", "text"), "json", func(s *Service) *string { return &s.Logging.Format },
 		"As in the section logging of the edge.").otherwise("", "that of the edge"),
 	newKey("logging.file", filePath(), "", func(s *Service) *string { return &s.Logging.File },
-		"A file for the lines of this service.").otherwise("", "that of the edge"),
+		"A file for the lines of this service, in a directory that exists.").otherwise("", "that of the edge"),
 	newKey("logging.rotation", size(1<<20, 100<<30), int64(10e6), func(s *Service) *int64 { return &s.Logging.Rotation },
 		"As in the section logging of the edge.").otherwise("", "that of the edge"),
 	newKey("logging.retention", units(1, 3650, day, "days"), 30*day, func(s *Service) *time.Duration { return &s.Logging.Retention },

@@ -68,7 +68,7 @@ func TestServiceIsFoundByName(t *testing.T) {
 }
 
 func TestReportPrints(t *testing.T) {
-	_, report := mustLoad(t, secrets, "service: dhruva\ndistribution: {}\njwt: {secret: '${DHRUVA_JWT_SECRET}'}\n", "services: {akosha: {enabled: false}}")
+	_, report := mustLoad(t, secrets, "service: dhruva\ndistribution: {}\njwt: {secret: '${DHRUVA_JWT_SECRET}', issuer: '${NOT_SET:-us}', audience: '${NOT_SET:-}'}\n", "services: {akosha: {enabled: false}}")
 	want := `read:     a.yaml
 read:     b.yaml
 warning:  a.yaml:1:1: websocket.host: is a loopback address: if a proxy is in front, name it in proxies.trusted, or all clients have its address
@@ -96,7 +96,7 @@ func FuzzLoad(f *testing.F) {
 		"services:\n  dhruva:\n    jwt: {secret: '${SECRET}', algorithm: [HS256, ES256]}\n", "nats: {url: '${URL}'}\n", "%YAML 1.1\n---\na: !!binary =\n"} {
 		f.Add(text, one)
 	}
-	env := secrets.with("PORT", "7000", "SECRET", "canary-secret-word", "URL", "nats://u:canary-word@h")
+	env := secrets.with("PORT", "7000", "SECRET", "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e", "URL", "nats://u:canary-word@h")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		cfg, report, err := loadTexts(env, a, b)
 		if err != nil {

@@ -96,7 +96,7 @@ type Report struct {
 	Ignored []Problem
 	// Disabled are the services that are configured and switched off.
 	Disabled []schema.Service
-	// Variables are the names of the environment variables that were used, sorted.
+	// Variables are the names of the environment variables that a value came from, sorted.
 	Variables []string
 }
 

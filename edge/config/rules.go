@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -21,7 +22,7 @@ import (
 //   - admin rights for connections without a token
 //
 // In development these are warnings, but for debug and auto_cert, which it is for. What
-// does not fit together is an error in both.
+// does not fit together is an error in both, and so is a weak secret (auth.CheckSecret).
 
 // strict reports what production refuses.
 func (l *loading) strict(production bool, at Position, name, text string) {
@@ -318,21 +319,33 @@ func (l *loading) checkTogether(c *Config, built []*building) {
 	l.checkLogs(c, built)
 }
 
-// checkSecrets reports secrets that are accepted by more than one service.
+// checkSecrets reports secrets that are weak, and those that are accepted by more than one
+// service.
 func (l *loading) checkSecrets(c *Config, built []*building) {
 	owner := map[string]schema.Service{}
+	weak := map[Position]bool{} // One of the section defaults is reported once.
 	for _, b := range built {
 		for _, path := range []string{"jwt.secret", "jwt.previous_secret"} {
 			s := b.service.JWT.Secret
 			if path != "jwt.secret" {
 				s = b.service.JWT.PreviousSecret
 			}
+			if s.IsZero() {
+				continue
+			}
+			at, name := b.where(path)
+			if err := auth.CheckSecret(s.Reveal(), b.service.JWT.Algorithms...); err != nil && !weak[at] {
+				weak[at] = true
+				of := ""
+				if vars := b.variables(path); len(vars) > 0 {
+					of = scalar{vars: vars}.show() + " "
+				}
+				l.add(at, name, "%s%v", of, err)
+			}
 			switch first, taken := owner[s.Reveal()]; {
-			case s.IsZero():
 			case !taken:
 				owner[s.Reveal()] = b.service.Name
 			case first != b.service.Name:
-				at, name := b.where(path)
 				l.strict(l.inProduction(c), at, name, "is also accepted by "+string(first)+", so that a token for one service is good for both")
 			}
 		}

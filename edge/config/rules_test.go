@@ -84,7 +84,7 @@ func TestProductionRefusesPlainListenersOfOtherMachines(t *testing.T) {
 }
 
 func TestProductionRefusesTheSameSecretForTwoServices(t *testing.T) {
-	env := vars{"S": "canary-0123456789-0123456789-0123456789", "T": "canary-1123456789-0123456789-0123456789"}
+	env := vars{"S": "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e", "T": "canary-W4hTz8KpYq3BnRvE6xJcD9mLs2FgA5u"}
 	for _, text := range []string{
 		"services:\n  dhruva: {jwt: {secret: '${S}'}}\n  akosha: {jwt: {secret: '${S}'}}\n",
 		"services:\n  dhruva: {jwt: {secret: '${T}', previous_secret: '${S}'}}\n  akosha: {jwt: {secret: '${S}'}}\n",
@@ -108,16 +108,48 @@ func TestSecretOrKeysAreNeededWhereTokensAre(t *testing.T) {
 	if !cfg.Services[0].JWT.Secret.IsZero() || strings.Join(cfg.Services[0].JWT.Algorithms, " ") != "RS256 ES256 EdDSA" {
 		t.Errorf("with jwks_url a secret of the environment counts: %+v", cfg.Services[0].JWT)
 	}
-	cfg, _ = mustLoad(t, secrets.with("S", "x"), "services: {dhruva: {jwt: {jwks_url: 'https://id.example.com/keys', secret: '${S}'}}}")
+	cfg, _ = mustLoad(t, secrets.with("S", "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e"), "services: {dhruva: {jwt: {jwks_url: 'https://id.example.com/keys', secret: '${S}'}}}")
 	if strings.Join(cfg.Services[0].JWT.Algorithms, " ") != "HS256 RS256 ES256 EdDSA" {
 		t.Errorf("%v", cfg.Services[0].JWT.Algorithms)
 	}
 }
 
+// TestWeakSecretsAreReportedWithEverythingElse: each once, with its place, its variable
+// and what to do, whatever the environment.
+func TestWeakSecretsAreReportedWithEverythingElse(t *testing.T) {
+	const strong, end = "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e", "; make one with: openssl rand -base64 32"
+	for _, test := range []struct {
+		env  vars
+		text string
+		want []string
+	}{
+		{vars{"S": "canary-7", "DHRUVA_JWT_SECRET": "canary-changeme", "AKOSHA_JWT_SECRET": strong},
+			"services:\n  dhruva:\n  akosha:\n    jwt: {previous_secret: '${S}'}\nmetrics: {lisen: ''}\n", []string{
+				"a.yaml:2:3: services.dhruva.jwt.secret: the value of ${DHRUVA_JWT_SECRET} has 15 bytes, at least 32 are needed; is a placeholder" + end,
+				"a.yaml:4:28: services.akosha.jwt.previous_secret: the value of ${S} has 8 bytes, at least 32 are needed; has 7 different bytes, at least 8 are needed" + end,
+				"a.yaml:5:11: metrics.lisen: is not a key that exists; the nearest is listen"}},
+		{vars{"S": strong}, "services: {dhruva: {jwt: {secret: '${S}', algorithm: HS512}}}", []string{
+			"a.yaml:1:35: services.dhruva.jwt.secret: the value of ${S} has 37 bytes, at least 64 are needed; make one with: openssl rand -hex 64"}},
+		{vars{"S": "canary-changeme-Zt2mXw9LbV4nRcY8sKfH"}, "defaults: {jwt: {secret: '${S}'}}\nservices: {dhruva: {}, akosha: {}}", []string{
+			"a.yaml:1:26: defaults.jwt.secret: the value of ${S} is a placeholder" + end,
+			"a.yaml:1:26: defaults.jwt.secret: is also accepted by dhruva"}},
+		{nil, "services: {dhruva: {jwt: {secret: canary-changeme-Zt2mXw9LbV4nRcY8sKfH}}}", []string{
+			"services.dhruva.jwt.secret: is a secret that stands in the file",
+			"services.dhruva.jwt.secret: is a placeholder" + end}},
+		// Where the key itself is wrong, nobody looks at what would have been its default.
+		{vars{"DHRUVA_JWT_SECRET": "canary-changeme"}, "services: {dhruva: {jwt: {secret: '${S}'}}}", []string{
+			"services.dhruva.jwt.secret: the environment variable S is not set; set it, or write"}},
+		{vars{"DHRUVA_JWT_SECRET": "canary-changeme"}, "services: {dhruva: {jwt: {jwks_url: 'https://'}}}", []string{"jwt.jwks_url: is not a URL"}},
+	} {
+		wantProblems(t, test.env, []string{test.text}, test.want...)
+	}
+	wantProblems(t, vars{"DHRUVA_JWT_SECRET": "canary-changeme"}, []string{"environment: development\n" + one}, "is a placeholder")
+}
+
 func TestSecretsInFilesAreWarnedOf(t *testing.T) {
 	for _, text := range []string{
-		"services: {dhruva: {jwt: {secret: canary-0123456789-0123456789-0123456789}}}",
-		"services: {dhruva: {jwt: {secret: '${NAME:-canary-0123456789-0123456789-0123456789}'}}}",
+		"services: {dhruva: {jwt: {secret: canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e}}}",
+		"services: {dhruva: {jwt: {secret: '${NAME:-canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e}'}}}",
 		"services: {dhruva: {jwt: {secret: '${DHRUVA_JWT_SECRET:-canary}'}}}",
 	} {
 		both(t, secrets, text, "a.yaml:1:35: services.dhruva.jwt.secret: is a secret that stands in the file, it belongs in the environment: write ${NAME} (refused in production)",
@@ -127,7 +159,7 @@ func TestSecretsInFilesAreWarnedOf(t *testing.T) {
 	both(t, secrets, one+"nats: {url: 'nats://canary-token@host:4222'}", "a.yaml:2:13: nats.url: is a secret that stands in the file", "nats.url: is a secret")
 	_, report := mustLoad(t, secrets.with("P", "canary"), one+"nats: {url: 'nats://user:${P}@host:4222'}\nproxies: {trusted: [loopback]}")
 	wantWarnings(t, report)
-	_, report = mustLoad(t, secrets.with("DHRUVA_JWT_SECRET", "canary-0123456789-0123456789-0123456789\n"), one+"proxies: {trusted: [loopback]}")
+	_, report = mustLoad(t, secrets.with("DHRUVA_JWT_SECRET", "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e\n"), one+"proxies: {trusted: [loopback]}")
 	wantWarnings(t, report, "begins or ends with white space, which counts")
 }
 

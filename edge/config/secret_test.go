@@ -11,7 +11,7 @@ import (
 )
 
 func TestNothingPrintsASecret(t *testing.T) {
-	const canary = "canary-0123456789"
+	const canary = "canary-Zt2mXw9LbV4nRcY8sKfH1jQ7dPgU5e"
 	env := vars{"S": canary, "U": "nats://user:" + canary + "@host:4222,tls://" + canary + "@b"}
 	cfg, _ := mustLoad(t, env, "services: {dhruva: {jwt: {secret: '${S}'}}}\nnats: {url: '${U}'}\n")
 	if cfg.Services[0].JWT.Secret.Reveal() != canary || cfg.NATS.URL.Reveal() != env["U"] {

@@ -129,6 +129,9 @@ func (w *walker) set(e entry, name string, k *key, into layer) {
 		w.merge(into, k.path, s)
 		return
 	}
+	for _, v := range it.values {
+		s.vars = append(s.vars, v.vars...)
+	}
 	if written {
 		w.literal(k, s)
 	}
@@ -165,13 +168,13 @@ func (w *walker) item(n *yaml.Node, name string) (it item, written, ok bool) {
 			continue
 		}
 		e := expand(n.Value, w.env)
-		w.used(e.vars)
+		w.used(e.used)
 		if e.problem != "" {
 			w.add(w.at(n), name, "%s", e.problem)
 			ok = false
 		}
 		for _, unset := range e.unset {
-			w.add(w.at(n), name, "the environment variable %s is not set, and ${%s:-…} gives no default", unset, unset)
+			w.add(w.at(n), name, "the environment variable %s is not set; set it, or write ${%s:-default} where it may be missing", unset, unset)
 			ok = false
 		}
 		written = written || e.written
