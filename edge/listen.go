@@ -35,18 +35,18 @@ func (e *Edge) listenAll() error {
 		if l.addr == "" {
 			continue
 		}
-		listener, err := listen(l.name, l.addr)
+		tcp, err := listen(l.name, l.addr)
 		if err != nil {
 			return err
 		}
-		e.onStop(func(context.Context) { _ = listener.Close() })
+		e.onStop(func(context.Context) { _ = tcp.Close() })
+		listener := tcp
 		if l.clients {
-			listener = e.gate.Listen(listener)
+			listener = e.gate.Listen(tcp)
 		}
-		if listener, err = e.encrypt(l.name, listener, l.tls); err != nil {
+		if e.listeners[l.name], err = e.encrypt(l.name, listener, l.tls); err != nil {
 			return err
 		}
-		e.listeners[l.name] = listener
 	}
 	return nil
 }

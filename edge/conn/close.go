@@ -131,6 +131,9 @@ var (
 	// ErrCloseTimeout says that the peer did not answer the close frame, or could
 	// not be sent one, within Config.CloseTimeout.
 	ErrCloseTimeout = errors.New("conn: close timeout")
+	// ErrExpelled says that the peer did not take, or not answer, the close frame within
+	// half a second, and was given no more time.
+	ErrExpelled = errors.New("conn: expelled")
 	// ErrFrames says that a handler's Fill gave something that is not a sequence of
 	// complete frames.
 	ErrFrames = errors.New("conn: incomplete frames to send")

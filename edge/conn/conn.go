@@ -52,6 +52,11 @@ type Conn interface {
 	// reason is cut to 123 bytes at a rune. A code that no endpoint may send
 	// (Code.Sendable) is sent as CloseInternal. Only the first Close counts.
 	Close(code Code, reason string)
+	// Expel is Close for a peer that may have nothing any more: half a second later the
+	// connection is cut, whether or not the peer has answered. What it has not taken
+	// of all this by then is dropped, also what the operating system holds; it
+	// may then not see the close frame. It works on a connection that is closing, too.
+	Expel(code Code, reason string)
 	// Limit bounds an inbound message from now on, in bytes, instead of
 	// Config.MaxMessageBytes; 0 is that again. It never raises the bound above that.
 	Limit(bytes int)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
 )
 
@@ -150,6 +151,71 @@ func TestUnansweredCloseIsBounded(t *testing.T) {
 		wantAfter(t, start, DefaultCloseTimeout)
 		if why := h.wantClosed(CloseRevoked); !errors.Is(why.Err, ErrCloseTimeout) {
 			t.Errorf("reason %v", why)
+		}
+	})
+}
+
+// Who is expelled gets nothing after half a second, neither by not answering nor by reading
+// slowly, and also where it was closing already.
+func TestWhoIsExpelledIsGoneInHalfASecond(t *testing.T) {
+	for name, c := range map[string]struct{ reads, closing bool }{
+		"answers nothing": {true, false}, "takes nothing": {false, false}, "was closing": {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, Config{}, func(t *testing.T, e Engine, h *tap, peer *client) {
+				if !c.reads {
+					h.send("never taken")
+					synctest.Wait()
+				}
+				want := CloseRevoked
+				if c.closing {
+					want = CloseNormal
+					h.conn.Close(want, "")
+				}
+				start := time.Now()
+				h.conn.Expel(CloseRevoked, "revoked")
+				if c.reads {
+					peer.wantClose(CloseRevoked)
+				}
+				if why := h.wantClosed(want); !errors.Is(why.Err, ErrExpelled) {
+					t.Errorf("reason %v", why)
+				}
+				if took := time.Since(start); took != expelTimeout {
+					t.Errorf("gone after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A slow reader does not go on getting what was written before.
+func TestWhatAnExpelledPeerHasNotTakenIsDropped(t *testing.T) {
+	overBoth(t, func(t *testing.T, tls bool) {
+		e := newEngine(t, Config{})
+		h := newTap(t)
+		c, ctx := dial(t, newServer(t, e, tls, h.open))
+		if err := c.Write(ctx, websocket.MessageText, []byte("here")); err != nil {
+			t.Fatal(err)
+		}
+		h.wantMessage("here")
+		for range 64 {
+			h.send(strings.Repeat("x", 64<<10))
+		}
+		eventually(t, "the writer waits for the peer", func() bool { return e.Stats().BytesOut.Load() > 0 })
+		h.conn.Expel(CloseRevoked, "revoked")
+		if why := h.wantClosed(CloseRevoked); !errors.Is(why.Err, ErrExpelled) {
+			t.Errorf("reason %v", why)
+		}
+		taken := 0
+		for {
+			_, data, err := c.Read(ctx)
+			if err != nil {
+				break
+			}
+			taken += len(data)
+		}
+		if taken >= 64*64<<10 {
+			t.Errorf("the peer got all %d bytes", taken)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // States of the writing goroutine.
@@ -145,6 +146,26 @@ func (l *link) Close(code Code, reason string) {
 		code:   code, await: true, fill: true,
 	})
 }
+
+// Expel implements Conn.
+func (l *link) Expel(code Code, reason string) {
+	l.Close(code, reason)
+	// Also where it was closing already: what it was given then is as little for it now.
+	time.AfterFunc(expelTimeout, func() {
+		if !l.acquire() {
+			return
+		}
+		defer l.release()
+		l.mu.Lock()
+		said := l.said
+		l.mu.Unlock()
+		_, queued := delivered(l.nc)
+		l.end(queued || !said, Reason{Err: ErrExpelled})
+	})
+}
+
+// expelTimeout is how long who is expelled may take for what was handed out to it before.
+const expelTimeout = 500 * time.Millisecond
 
 // close begins the end, unless it has begun. It reports whether it did.
 func (l *link) close(how *ending) bool {

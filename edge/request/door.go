@@ -128,10 +128,10 @@ func noTokens() *wire.Error {
 func (s *Session) keepOut(refusal *wire.Error) {
 	s.leaving = true
 	if refusal.Code == wire.Unavailable {
-		s.conn.Close(conn.CloseTryLater, "tokens cannot be checked now")
+		s.conn.Expel(conn.CloseTryLater, "tokens cannot be checked now")
 		return
 	}
-	s.conn.Close(conn.CloseUnauthorized, "unauthorized")
+	s.conn.Expel(conn.CloseUnauthorized, "unauthorized")
 }
 
 var errRevoked = errors.New("request: the token was revoked")
@@ -253,7 +253,7 @@ func (s *Session) leave(event audit.Event, reason string, why *wire.Error, code 
 		s.countAnswers(-s.answerBytes)
 		s.answer(wire.ErrorResponse(time.Now(), "", "", why))
 	}
-	s.conn.Close(code, text)
+	s.conn.Expel(code, text)
 }
 
 // turnAway ends a connection that may not be here yet. The caller holds s.mu.

@@ -26,12 +26,13 @@ type awake struct {
 // closed is the code that the connection was closed with, 0 for none.
 func (a *awake) closed() conn.Code { return conn.Code(a.code.Load()) }
 
-func (a *awake) Wake()                          { a.n.Add(1) }
-func (a *awake) Resume()                        { a.resumes.Add(1) }
-func (a *awake) Close(code conn.Code, _ string) { a.code.CompareAndSwap(0, int64(code)) }
-func (a *awake) Limit(int)                      {}
-func (a *awake) RemoteAddr() net.Addr           { return &net.TCPAddr{} }
-func (a *awake) ID() string                     { return "a" }
+func (a *awake) Wake()                             { a.n.Add(1) }
+func (a *awake) Resume()                           { a.resumes.Add(1) }
+func (a *awake) Expel(code conn.Code, text string) { a.Close(code, text) }
+func (a *awake) Close(code conn.Code, _ string)    { a.code.CompareAndSwap(0, int64(code)) }
+func (a *awake) Limit(int)                         {}
+func (a *awake) RemoteAddr() net.Addr              { return &net.TCPAddr{} }
+func (a *awake) ID() string                        { return "a" }
 
 // crowd is a shard on which n sessions subscribe to one feed.
 func crowd(n int) (*Shard, *feed.Feed, []*awake) {
