@@ -15,6 +15,8 @@ const (
 	maxDetail = 120
 	// maxListed bounds how many texts of a list are shown.
 	maxListed = 50
+	// maxDoubt bounds what is said of a permission, in bytes; all channels of a service fit.
+	maxDoubt = 1000
 	// minHidden is the length from which on a signature is taken for one, in bytes.
 	minHidden = 8
 )
@@ -38,11 +40,13 @@ type Finding struct {
 // reads claims also where the signature is wrong: what it says of them proves nothing
 // then.
 func (v *Verifier) Explain(ctx context.Context, token string) []Finding {
-	e := explanation{hide: redactor{[]byte(token), []byte(v.cfg.Secret), []byte(v.cfg.Previous)}}
+	e := explanation{cfg: &v.cfg, now: v.now(), hide: redactor{[]byte(token), []byte(v.cfg.Secret), []byte(v.cfg.Previous)}}
 	if at := strings.LastIndexByte(token, '.'); len(token)-at > minHidden {
 		e.hide = append(e.hide, []byte(token[at+1:]))
 	}
-	if !e.add("form", shape(token), fmt.Sprintf("%d bytes", len(token))) {
+	size := fmt.Sprintf("%d bytes", len(token))
+	if refusal := shape(token); refusal != nil {
+		e.add("form", refusal, size)
 		return e.findings
 	}
 	payload, refusal := v.signed(ctx, token)
@@ -51,33 +55,52 @@ func (v *Verifier) Explain(ctx context.Context, token string) []Finding {
 	if unverified, _, err := v.parser.ParseUnverified(token, &raw); err == nil {
 		detail = e.header(unverified)
 	}
-	if !e.add("signature", refusal, detail) {
+	if refusal != nil && refusal.Reason == Malformed {
+		e.add("form", refusal, size)
+	} else {
+		if refusal != nil && refusal.Reason == Signature {
+			detail += "; another service's token or secret?"
+		}
+		e.add("form", nil, size)
+		e.add("signature", refusal, detail)
+	}
+	if refusal != nil {
 		if payload = raw.payload; payload == nil {
 			return e.findings
 		}
 	}
-	c, err := parseClaims(payload)
-	if err != nil {
+	var err error
+	if e.claims, err = parseClaims(payload); err != nil {
 		e.add("claims", &Refusal{Reason: Claims, Err: err}, "")
 		return e.findings
 	}
 	e.add("claims", nil, "well formed")
-	now := v.now()
 	for i := range rules {
 		rule := &rules[i]
-		e.add(rule.check, rule.judge(&v.cfg, &c, now), rule.tell(&e, &c, now))
+		refusal := rule.judge(&v.cfg, &e.claims, e.now)
+		e.add(rule.check, refusal, rule.tell(&e, refusal != nil))
 	}
-	for _, permission := range ParsePermissions(c.permissions).Unknown() {
-		e.findings = append(e.findings, Finding{Check: "permission", Warning: true,
-			Detail: e.quote(permission) + " has no known form and grants nothing"})
+	if len(e.claims.permissions) == 0 {
+		e.warn(fmt.Sprintf("there is none, so the token grants nothing; with %s:read it would read", v.cfg.Service))
+	}
+	for _, d := range Doubts(v.cfg.Service, e.claims.permissions) {
+		e.warn(e.quote(d.Permission) + " " + e.hide.clean(d.Text, maxDoubt))
 	}
 	return e.findings
 }
 
 // explanation collects findings.
 type explanation struct {
+	cfg      *Config
+	now      time.Time
 	hide     redactor
+	claims   claims
 	findings []Finding
+}
+
+// warn appends a finding about permissions that an edge accepts.
+func (e *explanation) warn(detail string) {
+	e.findings = append(e.findings, Finding{Check: "permission", Warning: true, Detail: detail})
 }
 
 // add appends a finding. It reports whether the check has passed.
@@ -116,32 +139,52 @@ func (e *explanation) optional(text *string) string {
 	return e.quote(*text)
 }
 
-func (e *explanation) expiry(c *claims, now time.Time) string { return date(c.expires, now) }
-
-func (e *explanation) begun(c *claims, now time.Time) string {
-	return "nbf " + date(c.notBefore, now) + ", iat " + date(c.issued, now)
+func (e *explanation) expiry(refused bool) string {
+	if e.claims.expires == nil {
+		return ""
+	}
+	text := e.date(e.claims.expires, refused)
+	if !refused && !e.now.Before(*e.claims.expires) {
+		text += e.withinLeeway()
+	}
+	return text
 }
 
-func (e *explanation) life(c *claims, now time.Time) string {
-	life, ok := c.life(now)
+func (e *explanation) begun(refused bool) string {
+	text := "nbf " + e.date(e.claims.notBefore, refused) + ", iat " + e.date(e.claims.issued, refused)
+	later := func(at *time.Time) bool { return at != nil && at.After(e.now) }
+	if !refused && (later(e.claims.notBefore) || later(e.claims.issued)) {
+		text += e.withinLeeway()
+	}
+	return text
+}
+
+func (e *explanation) withinLeeway() string {
+	return fmt.Sprintf(", within the leeway of %v", e.cfg.Leeway)
+}
+
+func (e *explanation) life(refused bool) string {
+	life, ok := e.claims.life(e.now)
 	switch {
-	case !ok:
+	case !ok, refused && e.claims.issued != nil:
 		return ""
-	case c.issued == nil:
+	case refused:
+		return "counted from now, since it has no iat"
+	case e.claims.issued == nil:
 		return fmt.Sprintf("%v from now, since it has no iat", round(life))
 	}
 	return round(life).String()
 }
 
-func (e *explanation) issuer(c *claims, _ time.Time) string { return e.optional(c.issuer) }
+func (e *explanation) issuer(bool) string { return e.optional(e.claims.issuer) }
 
-func (e *explanation) audience(c *claims, _ time.Time) string { return e.list(c.audience) }
+func (e *explanation) audience(bool) string { return e.list(e.claims.audience) }
 
-func (e *explanation) user(c *claims, _ time.Time) string { return e.optional(c.user) }
+func (e *explanation) user(bool) string { return e.optional(e.claims.user) }
 
-func (e *explanation) tokenID(c *claims, _ time.Time) string { return e.optional(c.id) }
+func (e *explanation) tokenID(bool) string { return e.optional(e.claims.id) }
 
-func (e *explanation) permissions(c *claims, _ time.Time) string { return e.list(c.permissions) }
+func (e *explanation) permissions(bool) string { return e.list(e.claims.permissions) }
 
 // list quotes the first of many texts.
 func (e *explanation) list(texts []string) string {
@@ -158,14 +201,17 @@ func (e *explanation) list(texts []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// date tells a time, and how far away it is.
-func date(at *time.Time, now time.Time) string {
+// date tells a time, and how far away it is unless the refusal says so.
+func (e *explanation) date(at *time.Time, refused bool) string {
 	if at == nil {
 		return "none"
 	}
 	text := at.Format(time.RFC3339)
-	if left := at.Sub(now); left >= 0 {
+	if refused {
+		return text
+	}
+	if left := at.Sub(e.now); left >= 0 {
 		return fmt.Sprintf("%s, in %v", text, round(left))
 	}
-	return fmt.Sprintf("%s, %v ago", text, round(now.Sub(*at)))
+	return fmt.Sprintf("%s, %v ago", text, round(e.now.Sub(*at)))
 }

@@ -68,7 +68,7 @@ func Mint(secret string, m MintClaims) (string, error) {
 		add("%w", refusal.Err)
 	}
 	if unknown := ParsePermissions(m.Permissions).Unknown(); len(unknown) > 0 {
-		add("permissions of no known form: %s", (&explanation{hide: redactor{[]byte(secret)}}).list(unknown))
+		add("permissions of no known form: %s; the forms are %s", (&explanation{hide: redactor{[]byte(secret)}}).list(unknown), forms)
 	}
 	if m.IssuedAt.IsZero() {
 		m.IssuedAt = time.Now()

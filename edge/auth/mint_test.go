@@ -67,7 +67,7 @@ func TestMintRefusesWhatNobodyWouldAccept(t *testing.T) {
 	}{
 		{"", MintClaims{}, []string{"secret is empty", "no user"}},
 		{"your-256-bit-secret", MintClaims{User: "a\n", TokenID: "\x00", Life: -1, Permissions: []string{"dhruva:reed", "x"}},
-			[]string{"known default", "the user's name", "the token's id", "the life", `"dhruva:reed", "x"`}},
+			[]string{"known default", "the user's name", "the token's id", "the life", `"dhruva:reed", "x"; the forms are admin, {service}:read|write|admin, `}},
 		{secret, MintClaims{User: "a", Permissions: append(many, "admin")}, []string{"1001 permissions"}},
 		{secret, MintClaims{User: "a", Permissions: many}, []string{"the token has"}},
 		{secret, MintClaims{User: "a", Permissions: []string{"workflow:" + strings.Repeat("x", 300)}}, []string{"permission 1"}},

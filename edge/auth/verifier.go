@@ -117,6 +117,9 @@ func shape(token string) *Refusal {
 	case len(token) > MaxToken:
 		return refuse(TooLong, "it has %d bytes, at most %d are read", len(token), MaxToken)
 	}
+	if len(token) > len(bearer) && strings.EqualFold(token[:len(bearer)], bearer) {
+		return refuse(Malformed, "it begins with %q, which belongs to the header and not to the token", bearer)
+	}
 	for i := range len(token) {
 		c := token[i]
 		// The decoder of base64 would skip line breaks: then many texts were one token.
@@ -124,8 +127,14 @@ func shape(token string) *Refusal {
 			return refuse(Malformed, "byte %d is neither base64url nor a dot", i+1)
 		}
 	}
+	if n := strings.Count(token, ".") + 1; n != 3 {
+		return refuse(Malformed, "it has %d parts with dots between, not 3: is it all there?", n)
+	}
 	return nil
 }
+
+// bearer stands before a token in a header.
+const bearer = "Bearer "
 
 // signed returns the payload of a token whose signature is right.
 func (v *Verifier) signed(ctx context.Context, token string) (payload []byte, refusal *Refusal) {
@@ -187,8 +196,9 @@ type rule struct {
 	// judge says what is wrong, nil for nothing. What it says repeats no text of the
 	// token.
 	judge func(cfg *Config, c *claims, now time.Time) *Refusal
-	// tell says what the token holds, for Explain, which redacts it.
-	tell func(e *explanation, c *claims, now time.Time) string
+	// tell says what the token holds, for Explain, but for what the judge has said where
+	// it refused. The explanation redacts it.
+	tell func(e *explanation, refused bool) string
 }
 
 // rules are all of them, in the order in which they are judged. A rule may rely on the
