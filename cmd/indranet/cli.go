@@ -32,10 +32,7 @@ type commands struct {
 		Diff  diffCmd  `cmd:"" help:"Say what apply would do. Exits 1 where something is missing or differs."`
 		Ls    lsCmd    `cmd:"" help:"List the streams."`
 	} `cmd:"" help:"Look after the streams that store the events."`
-	Token struct {
-		Mint    mintCmd    `cmd:"" default:"withargs" help:"Print a token for a user (the default)."`
-		Inspect inspectCmd `cmd:"" help:"Say of a token why an edge accepts or refuses it."`
-	} `cmd:"" help:"Make and explain tokens."`
+	Token       tokenCmd       `cmd:"" help:"Make and explain tokens."`
 	Revoke      revokeCmd      `cmd:"" help:"Take tokens back."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration."`
 	VerifyCerts verifyCertsCmd `cmd:"" help:"Say what is wrong with certificates."`

@@ -49,6 +49,9 @@ func (k keyFlags) accepts(service schema.Service) (auth.Config, time.Duration, e
 	if secret == "" {
 		return auth.Config{}, 0, fmt.Errorf("the environment variable %s is not set: it holds the secret of %s", name, service)
 	}
+	if err := auth.CheckSecret(secret); err != nil {
+		return auth.Config{}, 0, fmt.Errorf("%s, the secret of %s, %w", name, service, err)
+	}
 	return auth.Config{Service: service, Secret: secret}, 0, nil
 }
 
@@ -58,24 +61,58 @@ func secretVariable(service schema.Service) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_JWT_SECRET"
 }
 
+// tokenCmd makes and explains tokens.
+type tokenCmd struct {
+	Mint    mintCmd    `cmd:"" default:"withargs" help:"Print a token for a user (the default)."`
+	Inspect inspectCmd `cmd:"" help:"Say of a token why an edge accepts or refuses it."`
+}
+
+// Help is shown by --help.
+func (tokenCmd) Help() string {
+	return `Without a command it is mint, with the flags of mint: -u for the user, -p for each permission; all are in indranet token mint --help.
+
+Examples:
+
+    indranet token dhruva -u alice -p dhruva:read
+    indranet token inspect dhruva < token.txt`
+}
+
+// lifetime is how long a token lives.
+type lifetime time.Duration
+
+// UnmarshalText reads what configurations accept as a time: 600, 1.5s, 10m, 48h.
+func (l *lifetime) UnmarshalText(text []byte) error {
+	word := string(text)
+	if strings.Trim(word, "0123456789.") == "" {
+		word += "s"
+	}
+	d, err := time.ParseDuration(word)
+	if err != nil || d < time.Second || d > auth.RevocationLife {
+		return fmt.Errorf("is not a time in seconds or with a unit (600, 10m, 48h) from 1s to %.0fh", auth.RevocationLife.Hours())
+	}
+	*l = lifetime(d)
+	return nil
+}
+
 type mintCmd struct {
-	Service    serviceArg    `arg:"" help:"The service, for example dhruva."`
-	User       string        `short:"u" required:"" placeholder:"NAME" help:"Whom the token speaks for."`
-	Permission []string      `short:"p" placeholder:"PERMISSION" help:"What it grants, for example dhruva:read, dhruva:read:adapter:llamaindex, workflow:read, dhruva:admin. Repeatable; none grants nothing."`
-	Expiry     time.Duration `placeholder:"1h" help:"How long it lives, at most 720h. Default: that of the configuration, else 1h."`
-	ID         string        `name:"id" placeholder:"JTI" help:"Its id, to revoke it by. Default: a random one."`
-	Issuer     string        `placeholder:"NAME" help:"Its issuer (iss). Default: what the configuration requires."`
-	Audience   string        `placeholder:"NAME" help:"Its audience (aud). Default: what the configuration requires."`
+	Service    serviceArg `arg:"" help:"The service, for example dhruva."`
+	User       string     `short:"u" required:"" placeholder:"NAME" help:"Whom the token speaks for."`
+	Permission []string   `short:"p" placeholder:"PERMISSION" help:"What it grants, for example dhruva:read, dhruva:read:adapter:llamaindex, workflow:read, dhruva:admin. Repeatable; none grants nothing."`
+	Expiry     lifetime   `placeholder:"1h" help:"How long it lives, in seconds or with a unit, at most 720h. Default: that of the configuration, else 1h."`
+	ID         string     `name:"id" placeholder:"JTI" help:"Its id, to revoke it by. Default: a random one."`
+	Issuer     string     `placeholder:"NAME" help:"Its issuer (iss). Default: what the configuration requires."`
+	Audience   string     `placeholder:"NAME" help:"Its audience (aud). Default: what the configuration requires."`
 	keyFlags
 }
 
 // Help is shown by --help.
 func (mintCmd) Help() string {
-	return `Prints a token signed with the service's secret (HS256), for tests, scripts and services without an identity provider. The secret comes from the environment.
+	return `Prints a token signed with the service's secret (HS256), for tests, scripts and services without an identity provider. The secret comes from the environment, and is the one that the edges have.
 
 Examples:
 
-    DHRUVA_JWT_SECRET=$(openssl rand -base64 32) indranet token dhruva -u alice -p dhruva:read
+    set -a; . ./indranet.env; set +a     # DHRUVA_JWT_SECRET and so on, as for the edges
+    indranet token dhruva -u alice -p dhruva:read
     indranet token mahavishnu -u ci -p mahavishnu:read:workflow:42 --expiry 10m -c production.yaml`
 }
 
@@ -89,7 +126,7 @@ func (c *mintCmd) Run(std stdio) error {
 		return fmt.Errorf("%s has no secret: its tokens come from %s", c.Service.Service, accepted.JWKS)
 	}
 	if c.Expiry != 0 {
-		life = c.Expiry
+		life = time.Duration(c.Expiry)
 	}
 	claims := auth.MintClaims{User: c.User, Permissions: c.Permission, TokenID: c.ID, Life: life, Issuer: c.Issuer, Audience: c.Audience}
 	if claims.Issuer == "" {
@@ -114,17 +151,14 @@ func (c *mintCmd) Run(std stdio) error {
 	return nil
 }
 
-// doubts says which permissions grant nothing.
+// doubts says which permissions hardly do what was meant.
 func (c *mintCmd) doubts(to io.Writer) {
 	service := c.Service.Service
 	if len(c.Permission) == 0 {
 		fmt.Fprintf(to, "indranet: the token grants nothing; with -p %s:read it would read\n", service)
 	}
-	for _, permission := range c.Permission {
-		first, _, _ := strings.Cut(permission, ":")
-		if other, err := schema.ParseService(first); err == nil && other != service {
-			fmt.Fprintf(to, "indranet: %s grants nothing at %s\n", permission, service)
-		}
+	for _, d := range auth.Doubts(service, c.Permission) {
+		fmt.Fprintf(to, "indranet: %s %s\n", d.Permission, d.Text)
 	}
 }
 
@@ -181,6 +215,6 @@ func (c *inspectCmd) Run(ctx context.Context, std stdio) error {
 	if refused != "" {
 		return fmt.Errorf("an edge refuses it: %s", refused)
 	}
-	fmt.Fprintln(std.out, "an edge accepts it")
+	fmt.Fprintln(std.out, "an edge accepts it, unless it was revoked")
 	return nil
 }
