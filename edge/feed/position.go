@@ -206,7 +206,13 @@ func (f *Feed) sameEvent(ctx context.Context, since wire.Since) (wire.Reason, er
 	if err != nil {
 		return "", err
 	}
-	if len(list) > 0 && list[0].Seq == since.Seq && list[0].ID != since.ID {
+	if len(list) == 0 || list[0].Seq != since.Seq {
+		return "", nil
+	}
+	// An event that is none of the view is not the client's, whatever its id: nobody
+	// learns that.
+	var names []string
+	if !f.selects(&names, list[0]) || list[0].ID != since.ID {
 		return wire.EpochChanged, nil
 	}
 	return "", nil

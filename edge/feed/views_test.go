@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -65,4 +66,33 @@ func TestClientsThatReturnOneByOneReadTheLogOnceWhereverTheyStood(t *testing.T) 
 			})
 		})
 	}
+}
+
+// Nobody learns by asking whether an event that a view does not select has some id.
+func TestAViewTellsNothingOfIDsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		s := newSet(t, log, func(c *Config) { c.RingFrames = 1 })
+		other := log.put("registry", "registry.updated", `{}`)
+		own := log.act("a")
+		for range 5 {
+			log.act("b")
+		}
+		for _, c := range []struct {
+			seq  uint64
+			id   string
+			want wire.Reason
+		}{
+			{own, fmt.Sprint("id", own), ""},
+			{own, "another", wire.EpochChanged},
+			{other, fmt.Sprint("id", other), wire.EpochChanged},
+			{other, "another", wire.EpochChanged},
+		} {
+			since := after(c.seq)
+			since.ID = c.id
+			if _, start := open(t, s, "adapter:*", since); start.Reason != c.want {
+				t.Errorf("at %d with %q: %q, want %q", c.seq, c.id, start.Reason, c.want)
+			}
+		}
+	})
 }

@@ -122,7 +122,7 @@ func TestViewsOfAnEvent(t *testing.T) {
 		{schema.Excalidraw, "element.deleted", "diagram:a/b%2Fc%", `{"element_id":"e/1"}`, []string{"global", "diagram:*", "element:a%2Fb%252Fc%/e/1"}},
 		{schema.Excalidraw, "element.updated", "diagram:d1", `{}`, []string{"global", "diagram:*"}},
 		{schema.Excalidraw, "element.updated", "diagram:" + strings.Repeat("d", 199), `{"element_id":"e1"}`, []string{"global", "diagram:*", "element:e1"}},
-		{schema.Excalidraw, "element.updated", "collaboration:r", `{"element_id":"e1"}`, []string{"global", "collaboration:*", "element:e1"}},
+		{schema.Excalidraw, "element.updated", "collaboration:r", `{"element_id":"e1"}`, []string{"global", "collaboration:*"}},
 		{schema.Excalidraw, "cursor.moved", "collaboration:r", `{}`, []string{"collaboration:*", "cursor"}},
 		{schema.Excalidraw, "selection.changed", "collaboration:r", `{}`, []string{"collaboration:*", "selection"}},
 		{schema.Excalidraw, "user.joined", "collaboration:r", `{}`, []string{"global", "collaboration:*"}},
@@ -144,7 +144,11 @@ func TestViewsOfAnEvent(t *testing.T) {
 		{schema.Crackerjack, "coverage.updated", "coverage", `{"project":"p"}`, []string{"global", "quality:p"}},
 		{schema.Crackerjack, "coverage.updated", "coverage", `{"project":"*"}`, []string{"global"}},
 
-		// Published past the SDK.
+		// Published past the SDK: who may read the view may not read what is stored elsewhere.
+		{schema.Dhruva, "adapter.swapped", "registry", `{}`, []string{"global"}},
+		{schema.Mahavishnu, "worker.status_changed", "workflow:42", `{"worker_id":"w1"}`, []string{"global", "workflow:*"}},
+		{schema.SessionBuddy, "session.closed", "knowledge", `{"session_id":"s1"}`, []string{"global"}},
+		{schema.Fastblocks, "state.changed", "hot_reload", `{}`, []string{"global"}},
 		{schema.Mahavishnu, "pool.spawned", "pool:p1", `{}`, []string{"global", "pool:*"}},
 		{schema.Mahavishnu, "pool.spawned", "swarm:p1", `{}`, []string{"global"}},
 		{schema.Crackerjack, "gate.opened", "quality:p", `{}`, []string{"global", "quality:*", "quality:p"}},

@@ -164,7 +164,8 @@ const globalKind = "global"
 // name that would not be a valid channel is left out, and so is one whose field
 // the payload lacks. An event that is not catalogued, published past the SDK, counts
 // as durable; it is in "global" and "{kind}:*", and in the view that has its home
-// channel's name.
+// channel's name, and so is a catalogued event that was published to a channel of another
+// kind than its own.
 //
 // Views is meant for every event on its way: it allocates nothing but the names
 // that hold an id, and reads the payload only for fields that home does not tell.
@@ -196,13 +197,13 @@ func (c *Catalogue) Views(dst []string, service schema.Service, name string, hom
 }
 
 // name makes the view's name from an event. atHome says that the event was
-// published to a channel of its catalogued kind.
+// published to a channel of its catalogued kind; no other is in a view of the table.
 func (k *viewKey) name(atHome bool, home schema.Channel, payload []byte) (string, bool) {
+	if !atHome {
+		return "", false // Who may read the view need not be allowed to read that channel.
+	}
 	if len(k.fields) == 0 {
 		return k.prefix, true
-	}
-	if k.fromHome && !atHome {
-		return "", false
 	}
 	first := home.ID()
 	if !k.fromHome {
