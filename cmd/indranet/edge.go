@@ -226,7 +226,7 @@ type checkConfigCmd struct {
 
 // Help is shown by --help.
 func (checkConfigCmd) Help() string {
-	return `Reads the files as an edge would, with the same environment, and says everything that is wrong with them, with line and column. Exits 1 where an edge would not start. No connection is made, and of the files that the configuration names none but the keys for NATS is looked at; where these are not good on this machine, that is a warning. For certificates see verify-certs.
+	return `Reads the files as an edge would, with the same environment, and says everything that is wrong with them, with line and column. Exits 1 where an edge would not start. No connection is made, and of the files that the configuration names none but the keys for NATS and the directories of log files are looked at; where these are not good on this machine, that is a warning. For certificates see verify-certs.
 
 Examples:
 
@@ -241,9 +241,14 @@ func (c *checkConfigCmd) Run(std stdio) error {
 	if err != nil {
 		return err
 	}
-	edgeCfg, err := edgeConfig(cfg, newLogs(io.Discard))
+	logs := newLogs(io.Discard) // Nothing is logged, so no file is made.
+	logs.open(cfg.Logging)
+	edgeCfg, err := edgeConfig(cfg, logs)
 	if err != nil {
 		return err
+	}
+	for _, name := range logs.names() {
+		fmt.Fprintf(std.out, "logs to:  %s\n", name)
 	}
 	e, err := edge.New(edgeCfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -252,7 +257,8 @@ func (c *checkConfigCmd) Run(std stdio) error {
 	if err := e.Stop(context.Background()); err != nil {
 		return err
 	}
-	if _, err := edgeCfg.NATS.Security.Options(); err != nil {
+	_, err = edgeCfg.NATS.Security.Options()
+	if err := errors.Join(err, logs.missing()); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintf(std.out, "warning:  on this machine an edge would not start: %s\n", line)
 		}

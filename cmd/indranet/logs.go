@@ -4,7 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -43,11 +48,29 @@ func (l *logs) open(cfg config.Logging) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(out, options))
 }
 
+// names are those of the files, sorted.
+func (l *logs) names() []string { return slices.Sorted(maps.Keys(l.files)) }
+
+// missing says which files have no directory. The logger would make one, with any name
+// that was mistyped.
+func (l *logs) missing() error {
+	var problems []error
+	for _, name := range l.names() {
+		if _, err := os.Stat(filepath.Dir(name)); errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, fmt.Errorf("logging.file %s: the directory %s does not exist; make it, and let the edge write to it", name, filepath.Dir(name)))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // check opens every file: an edge that cannot write its log does not start.
 func (l *logs) check() error {
+	if err := l.missing(); err != nil {
+		return err
+	}
 	var problems []error
-	for name, file := range l.files {
-		if _, err := file.Write(nil); err != nil {
+	for _, name := range l.names() {
+		if _, err := l.files[name].Write(nil); err != nil {
 			problems = append(problems, fmt.Errorf("logging.file %s cannot be written to: %w", name, err))
 		}
 	}
