@@ -159,6 +159,21 @@ func TestProductionFileLoads(t *testing.T) {
 	wantWarnings(t, report)
 	noSecret(t, secrets, report.String(), cfg.String())
 
+	// The log file that it proposes is where the unit lets it write.
+	text, err := os.ReadFile(deployed("production.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err := os.ReadFile(filepath.Join("..", "..", "deploy", "indranet-edge.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged, _ := mustLoad(t, env, strings.Replace(string(text), "# file: ", "file: ", 1))
+	directory, inVar := strings.CutPrefix(filepath.Dir(logged.Logging.File), "/var/log/")
+	if !inVar || !strings.Contains(string(unit), "\nLogsDirectory="+directory+"\n") {
+		t.Errorf("the unit lets nothing be written to %q", logged.Logging.File)
+	}
+
 	// Without its environment it says so, by name.
 	_, _, err = Load([]string{deployed("production.yaml")}, nil)
 	if err == nil || !strings.Contains(err.Error(), "MAHAVISHNU_JWT_SECRET") {
