@@ -77,6 +77,8 @@ func (p *Publisher) PublishBatch(ctx context.Context, events []schema.Event, opt
 		ctx, cancel = context.WithTimeout(ctx, p.cfg.timeout)
 		defer cancel()
 	}
+	ctx, stop := p.refusals.during(ctx, string(b.events[0].service), b.subjects()...)
+	defer stop()
 	leave, err := p.enter(ctx, b)
 	if err != nil {
 		return b.receipts(), err
@@ -147,6 +149,15 @@ func (b *batch) free() {
 	for _, e := range b.events {
 		e.free()
 	}
+}
+
+// subjects are those that b is published to.
+func (b *batch) subjects() []string {
+	list := make([]string, len(b.events))
+	for i, e := range b.events {
+		list[i] = e.Subject
+	}
+	return list
 }
 
 func (b *batch) receipts() []Receipt {
@@ -226,7 +237,8 @@ func (p *Publisher) enter(ctx context.Context, b *batch) (leave func(), err erro
 	case <-g.ready:
 		return leave, nil
 	case <-ctx.Done():
-		err = b.fail(ErrUnavailable, errors.Join(errNeverAsked, context.Cause(ctx)))
+		cause := context.Cause(ctx)
+		err = b.fail(kindOf(ErrUnavailable, cause), errors.Join(errNeverAsked, cause))
 	case <-p.life.Done():
 		err = b.fail(ErrClosed, nil)
 	}
@@ -242,7 +254,8 @@ func (p *Publisher) sendBatch(ctx context.Context, b *batch) error {
 			if p.life.Err() != nil {
 				return b.fail(ErrClosed, cause)
 			}
-			return b.fail(ErrUnavailable, p.withRefusal(errors.Join(cause, context.Cause(ctx))))
+			ended := context.Cause(ctx)
+			return b.fail(kindOf(ErrUnavailable, ended), p.withRefusal(errors.Join(cause, ended)))
 		}
 		p.mu.Lock()
 		ready, window := b.log.ready, b.log.window
@@ -328,6 +341,9 @@ func (p *Publisher) tryBatch(ctx context.Context, b *batch) answer {
 		return answer{verdict: refused, cause: err}
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrReconnectBufExceeded):
 		return sendFailed(err)
+	case err != nil && errors.Is(context.Cause(ctx), ErrForbidden):
+		// Without the event that was refused the batch is never stored.
+		return answer{verdict: fatal, kind: ErrForbidden, cause: context.Cause(ctx)}
 	case err != nil:
 		return answer{verdict: unclear, cause: errors.Join(errNoAnswer, err)}
 	}

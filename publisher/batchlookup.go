@@ -12,8 +12,13 @@ import (
 // whose condition no longer holds. done is false when the log could not tell, and the
 // batch should be tried again.
 func (p *Publisher) settled(ctx context.Context, b *batch, a answer) (done bool, err error) {
+	ctx, stop := p.refusals.asking(ctx, b.log, apiInfo, apiMessage, apiDirect)
+	defer stop()
 	seq, err := p.findBatch(ctx, b)
 	switch {
+	case errors.Is(err, ErrForbidden):
+		b.unknown = true
+		return true, b.fail(ErrForbidden, err)
 	case err != nil && !errors.Is(err, ErrIDTaken):
 		// The server has the id of one of them, whosever that is.
 		if !b.unknown {
@@ -32,6 +37,9 @@ func (p *Publisher) settled(ctx context.Context, b *batch, a answer) (done bool,
 	switch {
 	case asked != nil:
 		b.unknown = true
+		if errors.Is(asked, ErrForbidden) {
+			return true, b.fail(ErrForbidden, asked)
+		}
 		return false, asked
 	case trimmed:
 		b.unknown = true

@@ -17,10 +17,11 @@
 //     which the server refuses to store twice within its dedup window (10 minutes).
 //     No attempt is made later than the window less 30 seconds after the first one.
 //  3. An error says what was stored: nothing (ErrInvalid, ErrTooLarge, ErrConflict,
-//     ErrUnavailable, ErrClosed), or that it cannot be known (ErrUnknownOutcome).
+//     ErrUnavailable, ErrForbidden, ErrClosed), or that it cannot be known (ErrUnknownOutcome).
 //     See the errors for what to do next.
 //  4. Publishing outlasts leader elections: attempts go on, with jittered backoff,
-//     until the context's deadline, or 60 seconds where it has none.
+//     until the context's deadline, or 60 seconds where it has none. What NATS does not
+//     permit ends at once.
 //  5. Events of one channel are stored in the order of the calls that published
 //     them, also by PublishAsync and also when attempts are repeated: one event of a
 //     channel is on its way at a time, and the others wait behind it. WithUnordered

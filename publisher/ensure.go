@@ -106,9 +106,9 @@ const (
 // at once is safe.
 //
 // Where JetStream has no leader, or does not answer, it asks again until ctx's deadline,
-// or for 30 seconds where ctx has none. Lowering MaxAge or MaxBytes drops the oldest
-// events at once. An error comes with the report of the streams before the one that
-// failed.
+// or for 30 seconds where ctx has none; what NATS does not permit (ErrForbidden) is
+// found out within about 5 seconds. Lowering MaxAge or MaxBytes drops the oldest events
+// at once. An error comes with the report of the streams before the one that failed.
 func EnsureStreams(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services ...schema.Service) (Report, error) {
 	return eachStream(ctx, nc, cfg, services, true)
 }
@@ -136,8 +136,14 @@ func eachStream(ctx context.Context, nc *nats.Conn, cfg StreamConfig, services [
 		if service.Port() == 0 {
 			return report, fmt.Errorf("publisher: %w: %q", schema.ErrUnknownService, service)
 		}
+		before := nc.LastError()
 		one, err := ensure(ctx, js, cfg, service, apply)
 		for try := 0; err != nil && passing(ctx, err) && pause(ctx, backoff(try)); try++ {
+			last := nc.LastError()
+			if f := Forbidden(last); f != nil && last != before && strings.HasSuffix(f.Subject, "."+service.Stream()) { //nolint:errorlint // Each is made anew.
+				f.Role = operator
+				return report, fmt.Errorf("%w: stream %s of %s: %w", ErrForbidden, service.Stream(), service, f)
+			}
 			one, err = ensure(ctx, js, cfg, service, apply)
 		}
 		if err != nil {
@@ -154,6 +160,9 @@ func passing(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.As(err, &api) && api.ErrorCode == codeUnavailable)
 }
+
+// operator is the role of deploy/nats that looks after the streams.
+const operator = "operator"
 
 // Times of EnsureStreams.
 const (
@@ -219,10 +228,10 @@ func streamError(service schema.Service, want jetstream.StreamConfig, err error)
 		switch api.ErrorCode {
 		case codeNoDisk:
 			hint = fmt.Sprintf(": its max_bytes of %d are reserved on disk and do not fit; "+
-				"lower StreamConfig.MaxBytes or raise the server's max_file_store", want.MaxBytes)
+				"lower MaxBytes (--max-bytes) or raise the server's max_file_store", want.MaxBytes)
 		case codeNotClustered, codeNoPeers:
 			hint = fmt.Sprintf(": %d replicas need a cluster of as many servers with %d free bytes each; "+
-				"lower StreamConfig.Replicas or StreamConfig.MaxBytes", want.Replicas, want.MaxBytes)
+				"lower Replicas (--replicas) or MaxBytes (--max-bytes)", want.Replicas, want.MaxBytes)
 		case codeNoMoreStreams:
 			hint = ": the account may have no more streams; raise its limit"
 		}

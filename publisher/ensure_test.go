@@ -129,8 +129,8 @@ func TestEnsureStreamsSaysWhatToChange(t *testing.T) {
 		cfg  publisher.StreamConfig
 		says string
 	}{
-		{"no disk", publisher.StreamConfig{}, "lower StreamConfig.MaxBytes or raise the server's max_file_store"},
-		{"no cluster", publisher.StreamConfig{Replicas: 3, MaxBytes: 1 << 20}, "3 replicas need a cluster"},
+		{"no disk", publisher.StreamConfig{}, "lower MaxBytes (--max-bytes) or raise the server's max_file_store"},
+		{"no cluster", publisher.StreamConfig{Replicas: 3, MaxBytes: 1 << 20}, "3 replicas need a cluster of as many servers with 1048576 free bytes each; lower Replicas (--replicas) or MaxBytes (--max-bytes)"},
 	} {
 		_, err := publisher.EnsureStreams(t.Context(), nc, test.cfg, schema.Mahavishnu)
 		if err == nil || !strings.Contains(err.Error(), test.says) {

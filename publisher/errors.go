@@ -46,6 +46,12 @@ var (
 	// dedup window that happens only to a stream that keeps very little. The event was
 	// stored, unless its id was not unique.
 	ErrTrimmed = errors.New("publisher: the log no longer holds what would tell")
+	// ErrForbidden says that NATS does not permit the connection to write the event's
+	// subject, or to read its stream, which nobody else can change than who
+	// configures NATS: publishing again is of no use before. The error is, or wraps, a
+	// *ForbiddenError that names the subject and the role that may. Nothing was stored,
+	// unless the error is ErrUnknownOutcome as well.
+	ErrForbidden = errors.New("publisher: forbidden")
 	// ErrClosed says that the publisher, or its connection, was closed before the
 	// event was sent. Nothing was stored.
 	ErrClosed = errors.New("publisher: closed")
@@ -59,7 +65,8 @@ type Error struct {
 	Event   string
 	Service schema.Service
 	Channel string
-	// Kind is ErrUnavailable, ErrUnknownOutcome, ErrIDTaken, ErrTooLarge or ErrClosed.
+	// Kind is ErrUnavailable, ErrUnknownOutcome, ErrForbidden, ErrIDTaken, ErrTooLarge or
+	// ErrClosed.
 	Kind error
 	// Cause is the last thing that went wrong, nil if nothing more is known.
 	Cause error

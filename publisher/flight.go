@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -164,7 +165,7 @@ func (p *Publisher) launch(e *pending, now time.Time) {
 		p.expire(e)
 		return
 	case !e.log.ready:
-		p.park(e, now, backoffMost, errNotReady)
+		p.park(e, now, backoffMost, cmp.Or(e.log.cause, errNotReady))
 		return
 	case !p.nc.IsConnected():
 		// What the connection would keep for later would escape the dedup window.
@@ -215,13 +216,13 @@ func (p *Publisher) expire(e *pending) {
 	if e.attempts == 0 && e.cause == nil {
 		cause = errors.Join(errNeverAsked, context.DeadlineExceeded)
 	}
-	p.finish(e, e.failed(ErrUnavailable, p.withRefusal(cause)))
+	p.finish(e, e.failed(kindOf(ErrUnavailable, cause), p.withRefusal(cause)))
 }
 
-// withRefusal adds that the connection may not publish, which nothing else tells:
-// nobody answers what may not be published.
+// withRefusal adds what else the connection may not do, such as subscribe to the
+// answers.
 func (p *Publisher) withRefusal(cause error) error {
-	if last := p.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
+	if last := p.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) && !errors.Is(cause, ErrForbidden) {
 		return errors.Join(cause, last)
 	}
 	return cause

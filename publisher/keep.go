@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,6 +38,8 @@ func (p *Publisher) keep() {
 		case <-p.life.Done():
 			return
 		case <-p.wake:
+		case <-p.refusals.wake:
+			p.refused()
 		case <-timer.C:
 		case status, open := <-p.status:
 			if !open {
@@ -109,8 +112,16 @@ func (p *Publisher) reconnected() {
 
 func (p *Publisher) reopen(l *serviceLog) {
 	for try := 0; ; try++ {
-		if kind, _ := p.open(p.life, l); kind == nil {
+		kind, cause := p.open(p.life, l)
+		if kind == nil {
 			break
+		}
+		if errors.Is(kind, ErrForbidden) {
+			// Perhaps this server has not heard of it yet, and another one has: who was
+			// accepted before waits until the deadline.
+			p.mu.Lock()
+			l.cause = cause
+			p.unlock()
 		}
 		if p.nc.IsClosed() || !pause(p.life, backoff(try)) {
 			return

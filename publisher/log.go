@@ -27,6 +27,8 @@ type serviceLog struct {
 
 	// ready is false until the stream was looked at, and after every reconnect.
 	ready bool
+	// cause is why it is not ready, if that is more than a reconnect.
+	cause error
 	epoch string
 	// window is how long an id may be sent again.
 	window time.Duration
@@ -44,8 +46,8 @@ func newServiceLog(service schema.Service) *serviceLog {
 func (l *serviceLog) saw(seq uint64) { l.floor = max(l.floor, seq) }
 
 // open looks at the stream of l unless that has been done, again and again until ctx
-// is done or the stream turns out not to exist. The error's kind is ErrUnavailable or
-// ErrClosed.
+// is done or the stream turns out not to exist, or NATS does not permit it. The error's
+// kind is ErrUnavailable, ErrForbidden or ErrClosed.
 func (p *Publisher) open(ctx context.Context, l *serviceLog) (kind, cause error) {
 	select {
 	case l.gate <- struct{}{}:
@@ -59,6 +61,8 @@ func (p *Publisher) open(ctx context.Context, l *serviceLog) (kind, cause error)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.life, func() { cancel(ErrClosed) })()
+	ctx, stop := p.refusals.asking(ctx, l, apiInfo)
+	defer stop()
 	for try := 0; ; try++ {
 		p.mu.Lock()
 		ready := l.ready
@@ -73,7 +77,7 @@ func (p *Publisher) open(ctx context.Context, l *serviceLog) (kind, cause error)
 			if epoch != l.epoch {
 				l.floor = 0
 			}
-			l.epoch, l.ready, l.atomic = epoch, true, info.AtomicBatches
+			l.epoch, l.ready, l.cause, l.atomic = epoch, true, nil, info.AtomicBatches
 			l.window = info.DedupWindow - dedupMargin
 			l.saw(info.LastSeq)
 			p.unlock()
@@ -89,7 +93,11 @@ func (p *Publisher) open(ctx context.Context, l *serviceLog) (kind, cause error)
 			return ErrClosed, err
 		}
 		if !pause(ctx, backoff(try)) {
-			return ErrUnavailable, errors.Join(err, context.Cause(ctx))
+			cause := context.Cause(ctx)
+			if errors.Is(cause, ErrForbidden) {
+				return ErrForbidden, cause
+			}
+			return ErrUnavailable, errors.Join(err, cause)
 		}
 	}
 }

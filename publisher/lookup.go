@@ -34,9 +34,12 @@ func (p *Publisher) look(e *pending, q lookup) {
 	token, stream, subject := e.token, e.log.stream, e.Subject
 	id, event := e.receipt.ID, e.event
 	expected, floor, deadline := e.expected, e.floor, e.deadline
+	log := e.log
 	p.run.Go(func() {
 		ctx, cancel := context.WithDeadline(p.life, deadline)
 		defer cancel()
+		ctx, stop := p.refusals.asking(ctx, log, apiMessage, apiInfo)
+		defer stop()
 		for try := 0; ; try++ {
 			if q.duplicate > 0 {
 				q.confirm(ctx, p.read, stream, subject, id, event)

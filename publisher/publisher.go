@@ -23,18 +23,22 @@ type Publisher struct {
 	prefix string
 	sub    *nats.Subscription
 	status chan nats.Status
-	logs   map[schema.Service]*serviceLog
-	wake   chan struct{}
-	life   context.Context
-	end    context.CancelCauseFunc
-	run    sync.WaitGroup
-	reload *debouncer
-	pool   pool
+	// refusals is what the connection may not do.
+	refusals *refusals
+	logs     map[schema.Service]*serviceLog
+	wake     chan struct{}
+	life     context.Context
+	end      context.CancelCauseFunc
+	run      sync.WaitGroup
+	reload   *debouncer
+	pool     pool
 
 	// Guarded by mu. Whoever holds it lets go by unlock, never by mu.Unlock.
 	mu     sync.Mutex
 	closed bool
 	table  table
+	// flushed is the last error of the connection that Flush has told.
+	flushed error
 }
 
 // New returns a publisher over nc, which must stay open until Close. It makes no
@@ -43,8 +47,10 @@ type Publisher struct {
 //
 // The connection should be made with nats.MaxReconnects(-1) and a short
 // nats.PingInterval (1 or 2 s), since the default notices a dead server after minutes
-// only. Missing permissions show as ErrUnknownOutcome, because the server does not
-// answer those; its words come to the connection's nats.ErrorHandler.
+// only. New puts itself before the connection's nats.ErrorHandler, which hears of
+// everything as before, to learn what NATS does not permit (ErrForbidden): a handler of
+// your own is to be set before. A service connects with the key of its role:
+// nats.NkeyOptionFromSeed.
 func New(nc *nats.Conn, opts ...Option) (*Publisher, error) {
 	cfg := defaults()
 	for _, opt := range opts {
@@ -65,6 +71,7 @@ func New(nc *nats.Conn, opts ...Option) (*Publisher, error) {
 		p.logs[service] = newServiceLog(service)
 	}
 	p.table.init()
+	p.refusals = hearRefusals(nc)
 	var err error
 	if p.sub, err = nc.Subscribe(p.prefix+"*", p.answered); err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
@@ -158,7 +165,8 @@ func (p *Publisher) PublishAsync(ctx context.Context, event schema.Event, opts .
 
 // Flush waits until every event accepted before has its answer, good or bad, sends
 // what is debounced, and waits until the server has the transient ones. The error is
-// ctx's, or the connection's.
+// ctx's, or the connection's, or ErrForbidden where NATS does not permit a transient
+// event.
 func (p *Publisher) Flush(ctx context.Context) error {
 	p.reload.flush()
 	p.mu.Lock()
@@ -179,6 +187,9 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	}
 	if err := p.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("publisher: flush: %w", err)
+	}
+	if f := p.refusedTransient(); f != nil {
+		return fmt.Errorf("%w: %w", ErrForbidden, f)
 	}
 	return nil
 }
@@ -201,6 +212,7 @@ func (p *Publisher) Close() {
 		p.nc.RemoveStatusListener(p.status)
 		// The connection being closed is the only way this fails.
 		_ = p.sub.Unsubscribe()
+		p.refusals.close()
 		p.end(ErrClosed)
 	}
 	p.run.Wait()

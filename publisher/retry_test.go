@@ -379,25 +379,6 @@ func TestNobodyListeningIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestMissingPermissionShowsInTheError(t *testing.T) {
-	srv := natstest.Start(t, natstest.Streams(schema.Mahavishnu), natstest.Configure(func(o *server.Options) {
-		o.Users = []*server.User{
-			{Username: "all", Password: "p"},
-			{Username: "some", Password: "p", Permissions: &server.Permissions{
-				Publish: &server.SubjectPermission{Deny: []string{"ev.>"}},
-			}},
-		}
-		o.NoAuthUser = "all"
-	}))
-	p := newPublisher(t, srv.Connect(t, nats.UserInfo("some", "p")), quick)
-	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-	defer cancel()
-	_, err := p.Publish(ctx, workflow("a"))
-	if !errors.Is(err, publisher.ErrUnknownOutcome) || !errors.Is(err, nats.ErrPermissionViolation) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestTooManyBufferedIsTriedAgain(t *testing.T) {
 	srv := natstest.Start(t, natstest.Streams(schema.Mahavishnu), natstest.Configure(func(o *server.Options) {
 		o.StreamMaxBufferedMsgs = 5
