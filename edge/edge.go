@@ -35,7 +35,6 @@ type Edge struct {
 	audit    *audit.Log
 	services map[schema.Service]*service
 	gate     *limit.Gate
-	failures *limit.Failures
 	waiting  *limit.Counter[netip.Prefix] // Connections that are not let in, by client.
 	budget   *request.Budget
 	memory   *memory
@@ -71,13 +70,13 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 	budget := request.NewBudget(cfg.QueuedBytes)
 	e := &Edge{
 		cfg: cfg, logger: logger, metrics: set, audit: audit.New(logger, set),
-		services: map[schema.Service]*service{}, failures: limit.NewFailures(cfg.Failures),
-		waiting: limit.NewCounter[netip.Prefix](cfg.Gate.MaxHalfOpenPerAddress),
-		budget:  budget, memory: newMemory(cfg.MemoryLimit, budget),
+		services: map[schema.Service]*service{},
+		waiting:  limit.NewCounter[netip.Prefix](cfg.Gate.MaxHalfOpenPerAddress),
+		budget:   budget, memory: newMemory(cfg.MemoryLimit, budget),
 		listeners: map[string]net.Listener{}, pairs: map[string]*certs.Pair{},
 	}
 	for name, one := range cfg.Services {
-		s, err := newService(name, one)
+		s, err := newService(name, one, cfg.Failures)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -92,8 +91,7 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 	e.onStop(func(context.Context) { e.cancel() })
 	e.onStop(e.shutdown) // The engines live already.
 	if err := errors.Join(problems...); err != nil {
-		e.cancel()
-		_ = e.Stop(e.ctx)
+		_ = e.Stop(context.Background()) // There is nothing yet to wait for.
 		return nil, err
 	}
 	return e, nil
@@ -122,6 +120,7 @@ func (e *Edge) start() (err error) {
 			return err
 		}
 	}
+	e.bus.Probe()
 	if e.takesTokens() {
 		e.followRevocations()
 	}
@@ -252,6 +251,9 @@ func (e *Edge) Connections(service schema.Service) int {
 func (e *Edge) Ready() error {
 	if !e.bus.Connected() {
 		return errors.New("nats is away")
+	}
+	if err := e.bus.Permitted(); err != nil {
+		return err
 	}
 	if err := e.revocationsFresh(); err != nil {
 		return err

@@ -45,6 +45,7 @@ type Bus struct {
 	messages              chan *nats.Msg
 	logger                *slog.Logger
 	reports               reports
+	rights                rights
 	wg                    sync.WaitGroup
 	done                  chan struct{}
 

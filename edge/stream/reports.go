@@ -3,6 +3,7 @@ package stream
 import (
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,11 +68,12 @@ func (b *Bus) denied(err error) {
 	b.Stats.Denied.Add(1)
 	operation, subject := "unknown", ""
 	if found := violation.FindStringSubmatch(err.Error()); found != nil {
-		operation, subject = found[1], found[2]
+		operation, subject = strings.ToLower(found[1]), found[2]
 	}
 	if len(subject) > len(nats.InboxPrefix) && subject[:len(nats.InboxPrefix)] == nats.InboxPrefix {
 		subject = nats.InboxPrefix + ">"
 	}
+	b.refuse(operation, subject)
 	if held, ok := b.reports.due(operation+" "+subject, time.Now()); ok {
 		b.logger.Error("nats refuses for lack of permission", slog.String("operation", operation),
 			slog.String("subject", subject), slog.Int("held_back", held))

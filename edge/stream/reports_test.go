@@ -30,7 +30,7 @@ func TestViolationsAreLoggedOnceASubjectAndMinute(t *testing.T) {
 		if n := violate(one, one, other, one, other); n != 2 {
 			t.Errorf("%d lines for two things: %s", n, out.String())
 		}
-		if !strings.Contains(out.String(), `operation=Publish subject=ev.dhruva.a`) || !strings.Contains(out.String(), `operation=Subscription`) {
+		if !strings.Contains(out.String(), `operation=publish subject=ev.dhruva.a`) || !strings.Contains(out.String(), `operation=subscription`) {
 			t.Errorf("logged %s", out.String())
 		}
 		<-time.After(59 * time.Second)

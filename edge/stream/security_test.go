@@ -372,3 +372,42 @@ func TestMissingPermissionsAreCountedAndLoggedOnce(t *testing.T) {
 		t.Error("the revocations are fresh although nobody may ask for them")
 	}
 }
+
+// TestAnEdgeThatMayNotDoItsWorkIsNotReady: before the first client asks for anything, and
+// until it may.
+func TestAnEdgeThatMayNotDoItsWorkIsNotReady(t *testing.T) {
+	_, public, seed := key(t, nkeys.CreateUser)
+	may := func(live ...string) func(o *server.Options) {
+		return func(o *server.Options) {
+			o.Nkeys = []*server.NkeyUser{{Nkey: public, Permissions: &server.Permissions{
+				Subscribe: &server.SubjectPermission{Allow: append(live, "_INBOX.>"), Deny: []string{"live.dhruva.secret.>"}},
+			}}}
+		}
+	}
+	connect := func(g *guarded) *stream.Bus {
+		bus, err := stream.Connect(stream.Config{URL: g.srv.ClientURL(), Security: stream.Security{NKey: file(t, "edge.nk", seed)}}, discard)
+		must(t, err)
+		t.Cleanup(bus.Close)
+		bus.Service(schema.Dhruva)
+		bus.Service(schema.Akosha)
+		bus.Probe()
+		return bus
+	}
+	bus := connect(guard(t, may("live.akosha.>")))
+	until(t, "it is noticed", func() bool { return bus.Permitted() != nil })
+	if err := bus.Permitted().Error(); !strings.Contains(err, `a subscription to "live.dhruva.>"`) || !strings.Contains(err, "deploy/nats") {
+		t.Error(err)
+	}
+
+	// What one channel is refused for is no reason to serve nobody.
+	bus = connect(guard(t, may("live.>")))
+	channel, err := schema.ParseChannel("secret:x")
+	must(t, err)
+	w, err := bus.Service(schema.Dhruva).Watch(channel, false, func(feed.Message) {})
+	must(t, err)
+	defer w.Stop()
+	until(t, "the channel is refused", func() bool { return bus.Stats.Denied.Load() > 0 })
+	if err := bus.Permitted(); err != nil {
+		t.Error(err)
+	}
+}
