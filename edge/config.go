@@ -53,7 +53,8 @@ type Config struct {
 	Metrics, Admin Operators
 	// Gate bounds handshakes, and says who is a proxy.
 	Gate limit.GateConfig
-	// Failures bounds failed authentications of an address.
+	// Failures bounds failed authentications of an address with one service. Default of
+	// its Keys: 65,536 of all services together.
 	Failures limit.FailuresConfig
 	// QueuedBytes bounds what all connections hold for their clients together, see
 	// request.Budget; 0 for no bound.
@@ -138,6 +139,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RevocationGrace <= 0 {
 		c.RevocationGrace = 30 * time.Second
+	}
+	if c.Failures.Keys <= 0 {
+		c.Failures.Keys = limit.DefaultFailures().Keys / max(1, len(c.Services))
 	}
 	c.NATS.Name = "indranet-edge " + c.Name
 	c.Shards = max(c.Shards, 1)

@@ -21,6 +21,7 @@ func (e *Edge) register() {
 		e.metrics.NewGauge("indranet_replay_bytes_current"+label, func() float64 { return float64(server.Stats.PageBytes.Load()) })
 		e.metrics.NewGauge("indranet_stream_serving"+label, func() float64 { return one(server.Feeds.Serving()) })
 		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
+		e.metrics.NewGauge("indranet_auth_failing_addresses_current"+label, func() float64 { return float64(s.failures.Len()) })
 		count("indranet_requests_total"+label, server.Stats.Requests.Load)
 		count("indranet_requests_refused_total"+label, server.Stats.Refused.Load)
 		count("indranet_events_delivered_total"+label, server.Stats.Events.Load)
@@ -63,7 +64,6 @@ func (e *Edge) register() {
 	for _, reason := range limit.Reasons() {
 		count(fmt.Sprintf(`indranet_handshakes_refused_total{reason=%q}`, reason), func() uint64 { return e.gate.Refused(reason) })
 	}
-	e.metrics.NewGauge("indranet_auth_failing_addresses_current", func() float64 { return float64(e.failures.Len()) })
 	e.metrics.NewGauge("indranet_queued_bytes_current", func() float64 { return float64(e.budget.Used()) })
 	e.metrics.NewGauge("indranet_memory_scarce", func() float64 { return one(e.memory.scarce.Load()) })
 	e.metrics.NewGauge("indranet_memory_bytes_current", func() float64 { return float64(e.memory.used()) })

@@ -196,7 +196,7 @@ func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, addr
 		http.Error(w, text, status)
 		return false
 	}
-	if until, blocked := e.failures.Blocked(limit.Key(address), time.Now()); blocked {
+	if until, blocked := s.failures.Blocked(limit.Key(address), time.Now()); blocked {
 		w.Header().Set("Retry-After", strconv.Itoa(int(time.Until(until)/time.Second)+1))
 		return refuse(audit.ConnectionRefused, "blocked", http.StatusTooManyRequests, "too many failed attempts from this address")
 	}

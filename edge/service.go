@@ -26,6 +26,7 @@ type service struct {
 	engine    conn.Engine
 	addresses *limit.Counter[netip.Prefix]
 	users     *limit.Counter[string]
+	failures  *limit.Failures
 
 	// Static after Edge.Start.
 	server   *request.Server
@@ -33,10 +34,11 @@ type service struct {
 }
 
 // newService checks the configuration of a service.
-func newService(name schema.Service, cfg Service) (*service, error) {
+func newService(name schema.Service, cfg Service, failures limit.FailuresConfig) (*service, error) {
 	s := &service{
 		name: name, cfg: cfg, anonymous: auth.ParsePermissions(cfg.Anonymous),
 		addresses: limit.NewCounter[netip.Prefix](cfg.MaxPerAddress), users: limit.NewCounter[string](cfg.MaxPerUser),
+		failures: limit.NewFailures(failures),
 	}
 	if s.cfg.Server == "" {
 		s.cfg.Server = "Indranet"
@@ -130,9 +132,12 @@ func (e *Edge) door(s *service) request.Door {
 	}
 	door.Revoked = e.revoked.Covers
 	door.Failed = func(p request.Peer) time.Duration {
-		return e.failures.Fail(limit.Key(parseAddress(p.Address)), time.Now())
+		return s.failures.Fail(limit.Key(parseAddress(p.Address)), time.Now())
 	}
-	door.Succeeded = func(p request.Peer) { e.failures.Succeed(limit.Key(parseAddress(p.Address))) }
+	door.Blocked = func(p request.Peer) bool {
+		_, blocked := s.failures.Blocked(limit.Key(parseAddress(p.Address)), time.Now())
+		return blocked
+	}
 	return door
 }
 

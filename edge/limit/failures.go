@@ -25,7 +25,8 @@ func DefaultFailures() FailuresConfig {
 }
 
 // Failures counts failed authentications by address: each one delays the answer more
-// than the one before, and too many block the address for a time. The zero Prefix (no
+// than the one before, and too many block the address for a time. Nothing but time
+// forgives: who guesses may well have a token that is accepted. The zero Prefix (no
 // address) is never counted. It is safe for concurrent use; now is the caller's clock,
 // and should not run backwards.
 type Failures struct {
@@ -118,13 +119,6 @@ func (f *Failures) Blocked(key netip.Prefix, now time.Time) (until time.Time, bl
 		return time.Time{}, false
 	}
 	return f.origin.Add(k.until), true
-}
-
-// Succeed forgives the key everything, a block too.
-func (f *Failures) Succeed(key netip.Prefix) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.keys.drop(key)
 }
 
 // Len is how many keys are remembered, blocked or not.

@@ -68,25 +68,6 @@ func TestFailuresCountOnlyWithinTheWindow(t *testing.T) {
 	}
 }
 
-func TestSucceedForgives(t *testing.T) {
-	now := time.Now()
-	f := NewFailures(FailuresConfig{Max: 2})
-	key := address(1)
-	f.Fail(key, now)
-	f.Succeed(key)
-	if d := f.Fail(key, now); d != 0 {
-		t.Errorf("waits %v after a success", d)
-	}
-	f.Fail(key, now)
-	if _, blocked := f.Blocked(key, now); !blocked {
-		t.Fatal("not blocked")
-	}
-	f.Succeed(key)
-	if _, blocked := f.Blocked(key, now); blocked || f.Len() != 0 {
-		t.Error("a success does not end the block")
-	}
-}
-
 func TestFailuresCanBeSwitchedOff(t *testing.T) {
 	now := time.Now()
 	off, on := NewFailures(FailuresConfig{}), NewFailures(DefaultFailures())
@@ -162,11 +143,6 @@ func FuzzFailuresAreTheNaiveOnes(f *testing.F) {
 			s, key := model[who], address(who)
 			now = now.Add(time.Duration(op>>4) * time.Second)
 			at := fmt.Sprintf("op %d of %v", i, ops)
-			if op&8 != 0 && op&4 != 0 {
-				set.Succeed(key)
-				*s = state{}
-				continue
-			}
 			got := set.Fail(key, now)
 			if now.Before(s.until) {
 				if got != longestDelay {

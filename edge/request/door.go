@@ -39,10 +39,11 @@ type Door struct {
 	// Enter asks for a place for a user's connection, which leave gives back; nil for
 	// any number.
 	Enter func(user string) (leave func(), ok bool)
-	// Failed is told of a refused token, unless it has merely expired, and says how long
-	// its answer must wait, Succeeded of an accepted one. Both may be nil.
-	Failed    func(Peer) time.Duration
-	Succeeded func(Peer)
+	// Failed is told of a refused token whose bearer may have guessed, and says how long
+	// the answer must wait; nil for never. Blocked reports whether the peer has failed so
+	// often that no token of it is looked at; nil for never.
+	Failed  func(Peer) time.Duration
+	Blocked func(Peer) bool
 	// Audit records refusals; it must be set.
 	Audit *audit.Log
 }
@@ -91,14 +92,15 @@ func (s *Server) verify(ctx context.Context, peer Peer, connection, token string
 	if s.door.Verify == nil {
 		return auth.Identity{}, noTokens()
 	}
+	if s.door.Blocked != nil && s.door.Blocked(peer) {
+		s.record(audit.ConnectionRefused, "blocked", peer, connection)
+		return auth.Identity{}, blocked
+	}
 	identity, err := s.door.Verify(ctx, token)
 	if err == nil && s.revoked(identity) {
 		err = &auth.Refusal{Reason: auth.Revoked, Err: errRevoked}
 	}
 	if err == nil {
-		if s.door.Succeeded != nil {
-			s.door.Succeeded(peer)
-		}
 		return identity, nil
 	}
 	reason := auth.Malformed
@@ -107,17 +109,23 @@ func (s *Server) verify(ctx context.Context, peer Peer, connection, token string
 		reason = refusal.Reason
 	}
 	s.record(audit.AuthRefused, string(reason), peer, connection)
-	if reason == auth.KeysUnavailable { // Which is not the client's fault.
+	switch reason {
+	case auth.KeysUnavailable: // Which is not the client's fault.
 		return auth.Identity{}, wire.Errorf(wire.Unavailable, "tokens cannot be checked now; try again")
-	}
-	if reason == auth.Expired { // Its signature was right: whoever has it did not guess.
+	case auth.Expired: // Its signature was right: whoever has it did not guess.
 		return auth.Identity{}, wire.Errorf(wire.TokenExpired, "the token has expired")
-	}
-	if s.door.Failed != nil {
-		pause(ctx, s.door.Failed(peer))
+	case auth.Revoked: // The same.
+	default:
+		if s.door.Failed != nil {
+			pause(ctx, s.door.Failed(peer))
+		}
 	}
 	return auth.Identity{}, wire.Errorf(wire.AuthFailed, "the token is not accepted")
 }
+
+// blocked refuses every token of a peer that has failed too often, also on connections
+// that are there already, and ends these.
+var blocked = wire.Errorf(wire.AuthFailed, "too many failed attempts from this address: try again later")
 
 func noTokens() *wire.Error {
 	return wire.Errorf(wire.AuthFailed, "this edge takes no tokens: go on without")
@@ -127,11 +135,14 @@ func noTokens() *wire.Error {
 // holds s.mu.
 func (s *Session) keepOut(refusal *wire.Error) {
 	s.leaving = true
-	if refusal.Code == wire.Unavailable {
+	switch {
+	case refusal == blocked:
+		s.conn.Expel(conn.CloseRateLimited, "too many failed attempts")
+	case refusal.Code == wire.Unavailable:
 		s.conn.Expel(conn.CloseTryLater, "tokens cannot be checked now")
-		return
+	default:
+		s.conn.Expel(conn.CloseUnauthorized, "unauthorized")
 	}
-	s.conn.Expel(conn.CloseUnauthorized, "unauthorized")
 }
 
 var errRevoked = errors.New("request: the token was revoked")
@@ -372,7 +383,7 @@ func (s *Session) settle(r wire.Request, refusal *wire.Error, identity auth.Iden
 	switch {
 	case s.closed || s.leaving:
 		return nil
-	case refusal != nil && !s.admitted:
+	case refusal != nil && (!s.admitted || refusal == blocked):
 		s.refuse(r, refusal)
 		s.keepOut(refusal)
 		return nil

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/audit"
 	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/feed"
@@ -236,6 +237,55 @@ func TestABadTokenClosesAndWaits(t *testing.T) {
 		g = h.open("")
 		g.show("auth", "old") // It is no guess, and is told at once.
 		g.wants(conn.CloseUnauthorized, "error auth TOKEN_EXPIRED")
+	})
+}
+
+// TestNoTokenOfABlockedPeerIsLookedAt: however it is shown, and the connection ends.
+func TestNoTokenOfABlockedPeerIsLookedAt(t *testing.T) {
+	for name, show := range map[string]func(h *hall) (*guest, []string){
+		"in the handshake": func(h *hall) (*guest, []string) { return h.open("good"), []string{"error AUTH_FAILED"} },
+		"in the first message": func(h *hall) (*guest, []string) {
+			g := h.open("")
+			g.show("auth", "good")
+			return g, []string{"error auth AUTH_FAILED"}
+		},
+		"later": func(h *hall) (*guest, []string) {
+			h.server.door.RequireAuth = false
+			g := h.open("")
+			g.show("auth", "good")
+			return g, []string{"event welcome", "error auth AUTH_FAILED"}
+		},
+		"to stay": func(h *hall) (*guest, []string) {
+			h.server.door.Blocked = nil
+			g := h.open("good")
+			h.server.door.Blocked = func(Peer) bool { return true }
+			g.show("refresh_token", "good")
+			return g, []string{"event welcome", "error refresh_token AUTH_FAILED"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t, Limits{}, func(d *Door) { d.Blocked = func(Peer) bool { return true } })
+				h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+				g, want := show(h)
+				g.wants(conn.CloseRateLimited, want...)
+				if n := h.server.door.Audit.Count(audit.ConnectionRefused, "dhruva", "blocked"); n != 1 {
+					t.Errorf("%d are recorded", n)
+				}
+			})
+		})
+	}
+}
+
+// TestARevokedTokenIsNoGuess: whoever has it did not guess, nor did who shares the address.
+func TestARevokedTokenIsNoGuess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, Limits{}, func(d *Door) {
+			d.Failed = func(Peer) time.Duration { t.Error("it counts"); return 0 }
+		})
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		h.gate.revoked["good"] = true
+		h.open("good").wants(conn.CloseUnauthorized, "error AUTH_FAILED")
 	})
 }
 
