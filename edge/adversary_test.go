@@ -70,7 +70,7 @@ func TestAHastyClientIsReadOnceItsTokenWasAccepted(t *testing.T) {
 // connections that are not let in, whether they wait, were refused and do not go, or were
 // too many.
 func TestWhoHasNotShownATokenTakesNobodysPlace(t *testing.T) {
-	const places, share = 20, 8
+	const places, share = 40, 8
 	for name, c := range map[string]struct {
 		perAddress int
 		header     func(t *testing.T) http.Header
@@ -84,7 +84,7 @@ func TestWhoHasNotShownATokenTakesNobodysPlace(t *testing.T) {
 				cfg.Gate.MaxHalfOpenPerAddress = share
 				every(cfg, func(s *edge.Service) { s.Conn.MaxConnections, s.MaxPerAddress = places, c.perAddress })
 			})
-			for range 2 * places {
+			for range places {
 				h := c.header(t)
 				h.Set("X-Forwarded-For", "192.0.2.1")
 				_, _, _ = knock(t, e, schema.Dhruva, h) // And it never reads, nor answers the close frame.
@@ -290,4 +290,47 @@ func TestNothingBehindAPlainRequestIsOne(t *testing.T) {
 		}
 		_ = nc.Close()
 	}
+}
+
+// TestWhoHasNoTokenTakesNoPlaceOfWhoHasOne: from however many addresses they come. Half
+// of what they may have is there for who shows a token in the first message: they lose
+// it soon.
+func TestWhoHasNoTokenTakesNoPlaceOfWhoHasOne(t *testing.T) {
+	const places = 40
+	_, e := guarded(t, behindLoopback, func(cfg *edge.Config) {
+		every(cfg, func(s *edge.Service) { s.Conn.MaxConnections = places })
+	})
+	from := func(i int, h http.Header) http.Header {
+		h.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))
+		return h
+	}
+	refused := 0
+	for i := range 2 * places {
+		_, response, err := knock(t, e, schema.Dhruva, from(i, http.Header{}))
+		if err == nil {
+			continue
+		}
+		if refused++; response == nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			t.Errorf("refused with %v, %v", response, err)
+		}
+	}
+	if n := e.Connections(schema.Dhruva); n > places/4 || refused < places {
+		t.Errorf("%d connections without a token, %d refused", n, refused)
+	}
+	var inside []*client
+	for i := range places - places/4 {
+		c, _, err := knock(t, e, schema.Dhruva, from(100, bearer(reader(t, fmt.Sprint("u", i)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.want("event", "welcome")
+		inside = append(inside, c)
+	}
+	until(t, "the others have gone", func() bool { return e.Connections(schema.Dhruva) == len(inside) })
+	c, _, err := knock(t, e, schema.Dhruva, from(1, http.Header{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.send(`{"type":"request","event":"auth","data":{"token":"` + reader(t, "late") + `"}}`)
+	c.want("response", "auth")
 }

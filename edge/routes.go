@@ -163,6 +163,15 @@ func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 		s.server.Authenticate(ctx, &peer, bearer(header))
 		cancel()
 	}
+	if !peer.Authenticated {
+		if !s.outside.Acquire(s.name) {
+			e.audit.Record(audit.ConnectionRefused, string(s.name), "crowded", slog.String("address", peer.Address))
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many connections that are not let in yet", http.StatusServiceUnavailable)
+			return
+		}
+		peer.Waited = func() { s.outside.Release(s.name); e.waiting.Release(key) }
+	}
 	nc, buffered, err := conn.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has answered.

@@ -27,6 +27,7 @@ type service struct {
 	addresses *limit.Counter[netip.Prefix]
 	users     *limit.Counter[string]
 	failures  *limit.Failures
+	outside   *limit.Counter[schema.Service] // Connections that are not let in: one key.
 
 	// Static after Edge.Start.
 	server   *request.Server
@@ -38,7 +39,7 @@ func newService(name schema.Service, cfg Service, failures limit.FailuresConfig)
 	s := &service{
 		name: name, cfg: cfg, anonymous: auth.ParsePermissions(cfg.Anonymous),
 		addresses: limit.NewCounter[netip.Prefix](cfg.MaxPerAddress), users: limit.NewCounter[string](cfg.MaxPerUser),
-		failures: limit.NewFailures(failures),
+		failures: limit.NewFailures(failures), outside: limit.NewCounter[schema.Service](outsiders(cfg.Conn)),
 	}
 	if s.cfg.Server == "" {
 		s.cfg.Server = "Indranet"
@@ -71,6 +72,20 @@ func newService(name schema.Service, cfg Service, failures limit.FailuresConfig)
 		return nil, fmt.Errorf("edge: %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// outsiders is how many of a service's connections may be there that are not let in: a
+// quarter, whatever addresses they come from, so that they take no more from who has a token.
+func outsiders(cfg conn.Config) int {
+	if cfg.MaxConnections <= 0 {
+		cfg.MaxConnections = conn.DefaultMaxConnections
+	}
+	return max(1, cfg.MaxConnections/4)
+}
+
+// crowded reports whether half of that is taken: then they have less time.
+func (s *service) crowded() bool {
+	return s.outside.Held(s.name) > outsiders(s.cfg.Conn)/2
 }
 
 // takesTokens reports whether the service can check tokens.
@@ -106,7 +121,7 @@ func (e *Edge) startService(ctx context.Context, s *service) error {
 // door says who may come in to a service.
 func (e *Edge) door(s *service) request.Door {
 	door := request.Door{
-		RequireAuth: s.cfg.RequireAuth, Anonymous: s.anonymous, Restricted: s.admins, Audit: e.audit,
+		RequireAuth: s.cfg.RequireAuth, Anonymous: s.anonymous, Restricted: s.admins, Audit: e.audit, Crowded: s.crowded,
 		Enter: func(user string) (func(), bool) {
 			if !s.users.Acquire(user) {
 				return nil, false

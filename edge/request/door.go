@@ -36,6 +36,9 @@ type Door struct {
 	// Stale reports whether it has been unknown for too long which tokens are revoked:
 	// then nobody gets anything new. Nil for never.
 	Stale func() bool
+	// Crowded reports whether so many connections have shown no token yet that they get
+	// less time for it; nil for never.
+	Crowded func() bool
 	// Enter asks for a place for a user's connection, which leave gives back; nil for
 	// any number.
 	Enter func(user string) (leave func(), ok bool)
@@ -74,6 +77,8 @@ const (
 	// authTimeout is how long a connection may stay without a token where one is
 	// required.
 	authTimeout = 5 * time.Second
+	// crowdedTimeout is the same while the door is crowded.
+	crowdedTimeout = time.Second
 	// warnBefore is how long before its end a token is warned about, or half its life.
 	warnBefore = time.Minute
 	// maxAuthFrame bounds the message that brings a token, in bytes.
@@ -296,7 +301,11 @@ func (s *Session) watchTimes(now time.Time) {
 	switch {
 	case s.leaving:
 	case !s.admitted:
-		if now.Sub(s.opened) >= authTimeout {
+		allowed := authTimeout
+		if s.server.door.Crowded != nil && s.server.door.Crowded() {
+			allowed = crowdedTimeout
+		}
+		if now.Sub(s.opened) >= allowed {
 			s.turnAway("not_in_time")
 		}
 	case s.expired(now):

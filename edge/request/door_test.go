@@ -195,6 +195,12 @@ func TestATokenMustComeInTime(t *testing.T) {
 		g.wants(0)
 		g.session.Tick(time.Now().Add(authTimeout))
 		g.wants(conn.CloseUnauthorized, "error AUTH_REQUIRED")
+		h.server.door.Crowded = func() bool { return true }
+		g = h.open("")
+		g.session.Tick(time.Now().Add(crowdedTimeout - 1))
+		g.wants(0)
+		g.session.Tick(time.Now().Add(crowdedTimeout))
+		g.wants(conn.CloseUnauthorized, "error AUTH_REQUIRED")
 	})
 }
 
