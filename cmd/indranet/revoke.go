@@ -26,7 +26,7 @@ type revokeCmd struct {
 
 // Help is shown by --help.
 func (revokeCmd) Help() string {
-	return `Edges know of it within a second: they close the connections with 4003 and refuse the tokens from then on. It holds for all services. A revocation is kept for 30 days, which no accepted token outlives. A revocation never lets in again whom an earlier one keeps out; only --undo does. The id of a token: indranet token inspect. NATS may let nobody but the operator revoke.
+	return `Edges know of it within a second: they close the connections with 4003 and refuse the tokens from then on. It holds for all services. A revocation is kept for 30 days; no accepted token with an iat outlives it. A revocation never lets in again whom an earlier one keeps out; only --undo does. The id of a token: indranet token inspect. NATS may let nobody but the operator revoke.
 
 Examples:
 

@@ -13,7 +13,8 @@
 //	  claims            strict JSON: no key twice, no number as text, bounded lists
 //	Identity            user, token id, times, Permissions
 //	Revocations.Covers  asked by whoever holds the connection, now and after every change
-//	Permissions.Allows  asked for every subscribe, history and publish
+//	Permissions.Allows  asked for every subscribe and history, and for what is
+//	                    subscribed to when a token takes the place of another
 //
 // # Promises
 //

@@ -171,7 +171,7 @@ func (e *explanation) life(refused bool) string {
 	case refused:
 		return "counted from now, since it has no iat"
 	case e.claims.issued == nil:
-		return fmt.Sprintf("%v from now, since it has no iat", round(life))
+		return fmt.Sprintf("%v from now, since it has no iat: it may outlive a revocation, which is kept for %.0fh", round(life), RevocationLife.Hours())
 	}
 	return round(life).String()
 }

@@ -229,7 +229,7 @@ func TestExplainSaysEverythingOnceAndHowToGoOn(t *testing.T) {
 		{claimsOf().with("iat", nowSeconds+5).token(t), "not before", "nbf none, iat 2026-11-23T12:00:05Z, in 5s, within the leeway of 10s"},
 		{claimsOf().with("iat", nowSeconds+60).token(t), "not before", "its iat lies 1m0s in the future (nbf none, iat 2026-11-23T12:01:00Z)"},
 		{claimsOf().with("exp", nowSeconds-60+48*3600).token(t), "life", "it lives for 48h0m0s, at most 24h0m0s is accepted"},
-		{claimsOf().without("iat").token(t), "life", "1h0m0s from now, since it has no iat"},
+		{claimsOf().without("iat").token(t), "life", "1h0m0s from now, since it has no iat: it may outlive a revocation, which is kept for 720h"},
 		{claimsOf().without("iat").with("exp", nowSeconds+48*3600).token(t), "life",
 			"it lives for 48h0m0s, at most 24h0m0s is accepted (counted from now, since it has no iat)"},
 		{"Bearer " + good, "form", `it begins with "Bearer ", which belongs to the header and not to the token (` + fmt.Sprint(len(good)+7) + " bytes)"},

@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"time"
 )
 
-// RevocationLife is how long a revocation is kept, from its At or its Before, whichever
-// is later. No accepted token lives longer, so one that ends has nothing left to refuse.
+// RevocationLife is how long a revocation is kept by whoever stores it. No token with an
+// iat is accepted for longer, so one that is gone has nothing left to refuse.
 const RevocationLife = 30 * 24 * time.Hour
 
 // maxAhead is how far Before may lie behind At: whatever an issuer's clock may be ahead
@@ -45,14 +44,6 @@ type Revocation struct {
 	// At is when the revocation was made. Before may lie MaxLeeway and a second after
 	// it, for issuers whose clocks are ahead.
 	At time.Time
-}
-
-// end is when nothing is left to refuse.
-func (r Revocation) end() time.Time {
-	if r.Before.After(r.At) {
-		return r.Before.Add(RevocationLife)
-	}
-	return r.At.Add(RevocationLife)
 }
 
 // check says what is wrong.
@@ -223,18 +214,6 @@ func parseSum(key, beginning string) (name sum, ok bool) {
 	}
 	_, err := hex.Decode(name[:], []byte(digits))
 	return name, err == nil
-}
-
-// Expire removes the revocations that have been kept for RevocationLife.
-func (s *Revocations) Expire(now time.Time) {
-	over := func(_ sum, r Revocation) bool { return !now.Before(r.end()) }
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.DeleteFunc(s.tokens, over)
-	maps.DeleteFunc(s.users, over)
-	if s.all != nil && over(sum{}, *s.all) {
-		s.all = nil
-	}
 }
 
 // Len is how many revocations there are.

@@ -59,29 +59,6 @@ func TestWhatARevocationCovers(t *testing.T) {
 	}
 }
 
-func TestRevocationsExpireWithTheLastTokenTheyCover(t *testing.T) {
-	var s Revocations
-	for i, r := range []Revocation{
-		{Token: "t", At: now}, {User: "ada", Before: now.Add(-time.Hour), At: now}, {Before: now, At: now.Add(time.Second)},
-		{User: "bob", Before: now.Add(time.Minute), At: now},
-	} {
-		s.Put(r)
-		if s.Len() != i+1 {
-			t.Fatalf("%d of %d", s.Len(), i+1)
-		}
-	}
-	for _, step := range []struct {
-		after time.Duration
-		left  int
-	}{{0, 4}, {RevocationLife - 1, 4}, {RevocationLife, 2}, {RevocationLife + time.Second, 1},
-		{RevocationLife + time.Minute - 1, 1}, {RevocationLife + time.Minute, 0}} {
-		s.Expire(now.Add(step.after))
-		if s.Len() != step.left {
-			t.Errorf("after %v %d are left, want %d", step.after, s.Len(), step.left)
-		}
-	}
-}
-
 func TestNoAcceptedTokenOutlivesItsRevocation(t *testing.T) {
 	for _, leeway := range []time.Duration{-1, 0, MaxLeeway} {
 		v := verifier(t, func(c *Config) { c.MaxLife, c.Leeway = RevocationLife, leeway })
@@ -102,10 +79,6 @@ func TestNoAcceptedTokenOutlivesItsRevocation(t *testing.T) {
 			t.Error("it is not covered")
 		}
 		clock = now.Add(RevocationLife)
-		s.Expire(clock.Add(-1))
-		if s.Len() != 2 {
-			t.Error("a revocation is gone too early")
-		}
 		wantRefused(t, v, token, Expired)
 	}
 }
@@ -232,7 +205,6 @@ func TestRevocationsFromManyGoroutines(t *testing.T) {
 					t.Error("a revocation is not there")
 				}
 				s.Delete(r.Key())
-				s.Expire(now)
 				s.Len()
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/publisher/natstest"
@@ -166,6 +167,9 @@ func TestBucketWorksWithOrdinaryClients(t *testing.T) {
 	kv, err := js.KeyValue(t.Context(), stream.RevocationsBucket)
 	must(t, err)
 	status, err := kv.Status(t.Context())
+	if stream.RevocationLife < auth.RevocationLife {
+		t.Error("tokens outlive their revocations")
+	}
 	if err != nil || status.TTL() != stream.RevocationLife || status.History() != 1 || status.BackingStore() != "JetStream" {
 		t.Errorf("status %+v, %v", status, err)
 	}
