@@ -41,7 +41,7 @@
 // unknown keys (with the nearest known one), keys that are set twice, values of another
 // type or out of their range, values that do not go together, weak secrets. Anchors, aliases,
 // merge keys, tags and second documents are refused, since nothing here needs
-// them; a file is at most 1 MiB, and nested at most 32 deep. The sections that the
+// them; a file is at most 256 KiB, and nested at most 32 deep. The sections that the
 // services' own programs read (pools, sessions, …) are accepted and listed; what is in them is
 // not looked at. In production, which is the default, Load also refuses what is only good for
 // development: rules.go has the list.

@@ -25,14 +25,14 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 	limit := write("limit.yaml", one+strings.Repeat("#", maxFile-len(one)))
 
 	if _, _, err := Load([]string{limit}, secrets.lookup); err != nil {
-		t.Errorf("1 MiB: %v", err)
+		t.Errorf("256 KiB: %v", err)
 	}
 	cfg, report, err := Load([]string{good, filepath.Join(dir, "none.yaml"), dir, large, good}, secrets.lookup)
 	var all *Error
 	if !errors.As(err, &all) || len(all.Problems) != 4 || !reflect.DeepEqual(cfg, Config{}) {
 		t.Fatalf("%v", err)
 	}
-	for i, want := range []string{"good.yaml: is given twice", "none.yaml: cannot be read: no such file", ": cannot be read: is a directory", "large.yaml: is larger than 1 MiB"} {
+	for i, want := range []string{"good.yaml: is given twice", "none.yaml: cannot be read: no such file", ": cannot be read: is a directory", "large.yaml: is larger than 256 KiB"} {
 		if !strings.Contains(all.Problems[i].Error(), want) {
 			t.Errorf("%v, want %s", all.Problems[i], want)
 		}

@@ -14,7 +14,7 @@ import (
 
 // Bounds of a file. No configuration comes near them.
 const (
-	maxFile  = 1 << 20
+	maxFile  = 256 << 10
 	maxDepth = 32
 )
 
@@ -51,7 +51,7 @@ func cause(err error) error {
 // none, or where something is wrong with the file as a whole.
 func (p *problems) parse(src source) *yaml.Node {
 	if len(src.data) > maxFile {
-		p.add(Position{File: src.name}, "", "is larger than 1 MiB")
+		p.add(Position{File: src.name}, "", "is larger than 256 KiB")
 		return nil
 	}
 	if at, what := badByte(src.data); what != "" {
