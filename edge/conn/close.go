@@ -40,8 +40,9 @@ const (
 	CloseTooBig Code = 1009
 	// CloseInternal is an internal error. The client reconnects with backoff.
 	CloseInternal Code = 1011
-	// CloseTryLater says that the edge is at capacity (max_connections). The client
-	// reconnects with backoff, elsewhere.
+	// CloseTryLater says that the edge is at capacity (max_connections), or that the
+	// connection held the most of the messages that are being received, and those are too
+	// many (Inbound). The client reconnects with backoff, elsewhere.
 	CloseTryLater Code = 1013
 	// CloseUnauthorized says that there was no token, a bad one, or none in time.
 	// The client gets a token first.
@@ -131,6 +132,8 @@ var (
 	// ErrCloseTimeout says that the peer did not answer the close frame, or could
 	// not be sent one, within Config.CloseTimeout.
 	ErrCloseTimeout = errors.New("conn: close timeout")
+	// ErrMessageTimeout says that a message was not complete within Config.MessageTimeout.
+	ErrMessageTimeout = errors.New("conn: message timeout")
 	// ErrExpelled says that the peer did not take, or not answer, the close frame within
 	// half a second, and was given no more time.
 	ErrExpelled = errors.New("conn: expelled")

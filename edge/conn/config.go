@@ -36,6 +36,10 @@ type Config struct {
 	// CloseTimeout bounds the closing handshake, from Close to the end of the
 	// connection. Default 10 s.
 	CloseTimeout time.Duration
+	// MessageTimeout is how long a message may take from its first frame's header to its
+	// last byte. A peer that takes longer is closed with ClosePolicy, since what has come
+	// of it lies in memory. Default 30 s.
+	MessageTimeout time.Duration
 	// SlowTimeout is how long a peer for which something is waiting may take nothing
 	// at all before its connection is cut with CloseSlow. Default 120 s.
 	SlowTimeout time.Duration
@@ -47,6 +51,9 @@ type Config struct {
 	// (TCP_NOTSENT_LOWAT, where there is one), in bytes. Less means that a backlog
 	// stays where it can still be replaced or dropped. Default 16 KiB.
 	UnsentBytes int
+	// Inbound bounds what connections hold of messages that are not handled yet. It may
+	// be shared by engines. Default: one of the engine's own, of DefaultInboundBytes.
+	Inbound *Inbound
 	// MaxConnections is the number of connections above which new ones are closed
 	// with CloseTryLater. Default 1000.
 	MaxConnections int
@@ -60,6 +67,7 @@ const (
 	DefaultPingInterval     = 20 * time.Second
 	DefaultPingTimeout      = 20 * time.Second
 	DefaultCloseTimeout     = 10 * time.Second
+	DefaultMessageTimeout   = 30 * time.Second
 	DefaultSlowTimeout      = 120 * time.Second
 	DefaultWriteBufferBytes = 64 << 10
 	DefaultUnsentBytes      = 16 << 10
@@ -103,6 +111,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"PingInterval", &c.PingInterval, DefaultPingInterval},
 		{"PingTimeout", &c.PingTimeout, DefaultPingTimeout},
 		{"CloseTimeout", &c.CloseTimeout, DefaultCloseTimeout},
+		{"MessageTimeout", &c.MessageTimeout, DefaultMessageTimeout},
 		{"SlowTimeout", &c.SlowTimeout, DefaultSlowTimeout},
 	}
 	for _, f := range times {

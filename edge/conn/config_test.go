@@ -14,7 +14,7 @@ func TestZeroConfigIsTheDefault(t *testing.T) {
 	want := Config{
 		MaxMessageBytes: 1 << 20, MaxFramesPerSecond: 100_000, FlushBytes: 64 << 10,
 		PingInterval: 20 * time.Second, PingTimeout: 20 * time.Second,
-		CloseTimeout: 10 * time.Second, SlowTimeout: 120 * time.Second,
+		CloseTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, SlowTimeout: 120 * time.Second,
 		WriteBufferBytes: 64 << 10, UnsentBytes: 16 << 10, MaxConnections: 1000,
 	}
 	if got != want {
@@ -24,12 +24,12 @@ func TestZeroConfigIsTheDefault(t *testing.T) {
 
 func TestConfigNamesEveryProblem(t *testing.T) {
 	_, err := New(Config{
-		MaxMessageBytes: 2 << 30, FlushBytes: -1, PingInterval: time.Millisecond, SlowTimeout: -1, MaxConnections: -5,
+		MaxMessageBytes: 2 << 30, FlushBytes: -1, PingInterval: time.Millisecond, MessageTimeout: -1, SlowTimeout: -1, MaxConnections: -5,
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"MaxMessageBytes", "FlushBytes", "PingInterval", "SlowTimeout", "MaxConnections"} {
+	for _, name := range []string{"MaxMessageBytes", "FlushBytes", "PingInterval", "MessageTimeout", "SlowTimeout", "MaxConnections"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in %q", name, err)
 		}

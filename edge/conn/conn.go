@@ -57,6 +57,10 @@ type Conn interface {
 	// of all this by then is dropped, also what the operating system holds; it
 	// may then not see the close frame. It works on a connection that is closing, too.
 	Expel(code Code, reason string)
+	// Hold counts bytes of inbound messages that the handler keeps until it has handled
+	// them, less where it is negative, for Config.Inbound. What is still counted when the
+	// connection ends is given back then. It may end this or other connections.
+	Hold(bytes int)
 	// Limit bounds an inbound message from now on, in bytes, instead of
 	// Config.MaxMessageBytes; 0 is that again. It never raises the bound above that.
 	Limit(bytes int)

@@ -24,7 +24,8 @@
 //  5. What a peer may break of RFC 6455 is refused with 1002, 1007 or 1009 before it
 //     costs memory, and a handler sees only complete messages of valid UTF-8.
 //  6. A connection ends by name: every Reason has a Code. A peer that gives no sign
-//     of life, takes nothing, or does not answer a close frame is dropped in time.
+//     of life, takes nothing, does not end its message, or does not answer a close
+//     frame is dropped in time.
 //  7. Shutdown returns when no goroutine of the engine is left.
 //
 // # Ownership
@@ -40,7 +41,8 @@
 // goroutine: about 3 KB with the goroutine's stack, beside 0.6 KB of its net.Conn
 // (BenchmarkIdle). While a message arrives that does not fit, it borrows 4 KiB, and
 // one that comes in pieces is assembled in a buffer that grows with what came, up
-// to Config.MaxMessageBytes. While there is something to send it has a second
+// to Config.MaxMessageBytes, and is complete within Config.MessageTimeout; all such
+// buffers together are bounded by Config.Inbound. While there is something to send it has a second
 // goroutine, which borrows a list of slices, and 16 KiB where it cannot write many
 // slices at once (TLS). One janitor ticks all connections once a second and keeps
 // all timeouts, so a write costs neither a deadline nor a look at the clock.
@@ -49,7 +51,7 @@
 //
 // conn.go is the seam, close.go the codes and reasons, engine.go the engine and its
 // janitor, link.go one connection's life, read.go and write.go its goroutines,
-// watch.go its timeouts, parser.go the inbound half of RFC 6455 as a pure type,
-// frame.go the outbound half, upgrade.go the handshake, socket.go what is asked of
-// the kernel.
+// watch.go its timeouts, inbound.go the bound of what is being received, parser.go the
+// inbound half of RFC 6455 as a pure type, frame.go the outbound half, upgrade.go the
+// handshake, socket.go what is asked of the kernel.
 package conn

@@ -50,6 +50,9 @@ func New(config Config) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Inbound == nil {
+		config.Inbound = NewInbound(0)
+	}
 	e := &engine{
 		config: config,
 		prefix: rand.Text()[:12],

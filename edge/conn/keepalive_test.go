@@ -70,7 +70,7 @@ func TestSilenceAfterAPingEndsTheConnection(t *testing.T) {
 }
 
 func TestAnyByteIsASignOfLife(t *testing.T) {
-	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
+	inFakeTime(t, Config{MessageTimeout: 2 * time.Hour}, func(t *testing.T, _ Engine, h *tap, c *client) {
 		go func() {
 			for { // takes pings and answers none
 				if _, _, err := c.read(); err != nil {

@@ -32,10 +32,14 @@ type link struct {
 	resumed atomic.Bool            // Resume was called since the last Receive began
 	frames  atomic.Int64           // that have come since the last tick
 	limit   atomic.Int64           // of a message, in bytes
+	held    atomic.Int64           // bytes of messages that are counted by Inbound; or struck
+	partial atomic.Uint32          // number of the message that has begun and not ended; 0 for none
 	ending  atomic.Pointer[ending] // why the connection closes; set once, with mu held
 
 	// Owned by the reading goroutine, and by the next one after a pause.
 	parser  parser
+	counted int               // bytes that the parser has assembled, as was counted last
+	begun   uint32            // messages that did not come in one read
 	in      []byte            // read and not parsed yet
 	piece   *[pieceBytes]byte // borrowed buffer that in lies in, or nil
 	more    bool              // the last read filled its buffer
@@ -137,19 +141,28 @@ func (l *link) unpause() {
 
 // Close implements Conn.
 func (l *link) Close(code Code, reason string) {
+	l.close(farewellOf(code, reason))
+}
+
+// farewellOf is an ending that the handler wants.
+func farewellOf(code Code, reason string) *ending {
 	if !code.Sendable() {
 		code = CloseInternal
 	}
-	reason = cutText(reason)
-	l.close(&ending{
-		reason: Reason{Code: code, Text: reason},
+	return &ending{
+		reason: Reason{Code: code, Text: cutText(reason)},
 		code:   code, await: true, fill: true,
-	})
+	}
 }
 
 // Expel implements Conn.
 func (l *link) Expel(code Code, reason string) {
-	l.Close(code, reason)
+	l.expel(farewellOf(code, reason))
+}
+
+// expel is close with little time for the peer.
+func (l *link) expel(how *ending) {
+	l.close(how)
 	// Also where it was closing already: what it was given then is as little for it now.
 	time.AfterFunc(expelTimeout, func() {
 		if !l.acquire() {
@@ -224,6 +237,7 @@ func (l *link) release() {
 func (l *link) finish() {
 	l.parser.drop()
 	l.returnPiece()
+	l.engine.config.Inbound.leave(l)
 	reason := l.ending.Load().reason
 	l.engine.stats.closed[reason.Code.index()].Add(1)
 	l.handler.Closed(reason)

@@ -210,7 +210,7 @@ func TestHalfOpenFloodIsGoneInTime(t *testing.T) {
 // byte, for minutes, beside one that wants its answer now.
 func TestClientsOfOneByteASecondDelayNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, err := New(Config{})
+		e, err := New(Config{MessageTimeout: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}

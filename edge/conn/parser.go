@@ -133,6 +133,18 @@ func (p *parser) next(in []byte) (ev event, rest []byte, err error) {
 // missing is how many bytes of the current frame's payload are still to come.
 func (p *parser) missing() int { return p.left }
 
+// assembled is the memory that the message takes which is being assembled, beyond what a
+// connection may borrow at any time, in bytes.
+func (p *parser) assembled() int {
+	if n := cap(p.message); n > pieceBytes {
+		return n
+	}
+	return 0
+}
+
+// underway reports whether a message has begun and not ended.
+func (p *parser) underway() bool { return p.fragmented || p.inFrame && p.op.IsData() }
+
 // header consumes a frame's header, and reports whether it is complete. What can
 // be said of the first two bytes is said before the others have come.
 func (p *parser) header(in []byte) (rest []byte, whole bool, err error) {

@@ -3,6 +3,8 @@ package conn
 import (
 	"errors"
 	"io"
+	"os"
+	"time"
 )
 
 // read is the reading goroutine: the one that an idle connection has. It ends with
@@ -52,6 +54,11 @@ func (l *link) receive() bool {
 	if err == nil {
 		return true
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && l.ending.Load() != nil { // see interrupt
+		_ = l.nc.SetReadDeadline(time.Time{}) // the next read tells
+		l.hush()
+		return true
+	}
 	if l.deaf && errors.Is(err, io.EOF) {
 		l.end(false, Reason{}) // all that can be expected of this peer
 	} else {
@@ -92,6 +99,11 @@ func (l *link) parse() bool {
 			l.refuse(err)
 			return true
 		}
+		l.follow()
+		if l.held.Load() == struck {
+			l.hush()
+			return true
+		}
 		switch ev.kind {
 		case eventNone:
 			return true
@@ -106,6 +118,18 @@ func (l *link) parse() bool {
 			l.peerClosed(ev)
 			return false
 		}
+	}
+}
+
+// follow tells the books and the janitor how far the message is that is coming.
+func (l *link) follow() {
+	l.count()
+	switch under := l.parser.underway(); {
+	case under && l.partial.Load() == 0:
+		l.begun++
+		l.partial.Store(max(l.begun, 1))
+	case !under && l.partial.Load() != 0:
+		l.partial.Store(0)
 	}
 }
 
@@ -150,8 +174,8 @@ func (l *link) refuse(err error) {
 	if v := (*violation)(nil); errors.As(err, &v) {
 		why = Reason{Code: v.code, Text: v.text}
 	}
-	l.deaf = true
-	l.in = nil
+	l.hush()
+	l.partial.Store(0)
 	l.close(&ending{reason: why, code: why.Code, await: true, fill: true, deaf: true})
 }
 

@@ -11,6 +11,8 @@ type watch struct {
 	closeBy  time.Duration // when a closing connection is cut
 	acked    uint64        // bytes the peer's kernel had at pingAt or stuckAt
 	writes   uint32        // link.writes at the last tick
+	partial  uint32        // link.partial at the last tick
+	begunAt  time.Duration // when it was seen first
 }
 
 // tick is the janitor's look at a connection.
@@ -41,6 +43,10 @@ func (l *link) supervise(clock time.Duration) {
 		}
 		return
 	}
+	if l.lingering(clock) {
+		l.late()
+		return
+	}
 	if l.stuck(clock) || l.silent() {
 		w.pingAt = 0
 	} else if w.pingAt != 0 && clock-w.pingAt >= config.PingTimeout && !l.draining(clock) {
@@ -53,6 +59,15 @@ func (l *link) supervise(clock time.Duration) {
 		w.nextPing = clock + config.PingInterval
 		l.ping(clock)
 	}
+}
+
+// lingering reports whether a message has been coming for too long.
+func (l *link) lingering(clock time.Duration) bool {
+	w := &l.watch
+	if n := l.partial.Load(); n != w.partial {
+		w.partial, w.begunAt = n, clock
+	}
+	return w.partial != 0 && clock-w.begunAt >= l.engine.config.MessageTimeout
 }
 
 // silent reports whether there is no reason to wait for a sign of life: it has

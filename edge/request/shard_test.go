@@ -21,6 +21,7 @@ type awake struct {
 	code atomic.Int64 // Of the first Close, 0 for none.
 
 	resumes atomic.Int64
+	held    atomic.Int64 // What Hold was told.
 }
 
 // closed is the code that the connection was closed with, 0 for none.
@@ -28,6 +29,7 @@ func (a *awake) closed() conn.Code { return conn.Code(a.code.Load()) }
 
 func (a *awake) Wake()                             { a.n.Add(1) }
 func (a *awake) Resume()                           { a.resumes.Add(1) }
+func (a *awake) Hold(bytes int)                    { a.held.Add(int64(bytes)) }
 func (a *awake) Expel(code conn.Code, text string) { a.Close(code, text) }
 func (a *awake) Close(code conn.Code, _ string)    { a.code.CompareAndSwap(0, int64(code)) }
 func (a *awake) Limit(int)                         {}
