@@ -15,7 +15,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -32,7 +35,50 @@ const (
 )
 
 // ErrRefused says that the edge refused for good. The error has the edge's words.
-var ErrRefused = errors.New("client: refused")
+var ErrRefused = errors.New("client: refused by the edge")
+
+// ClosedError is the close frame with which the edge ended a connection.
+type ClosedError struct {
+	Code   conn.Code
+	Reason string // In the edge's words, at most 123 bytes.
+}
+
+// Error is the code and what the reason says, but for when to come back.
+func (c ClosedError) Error() string {
+	text := strings.Trim(retryAfter.ReplaceAllString(c.Reason, ""), " ,;:")
+	if text == "" {
+		text = c.Code.String()
+	}
+	return strconv.Itoa(int(c.Code)) + ": " + text
+}
+
+// retryAfter is when to come back, as a reason tells it.
+var retryAfter = regexp.MustCompile(`\bretry_after_ms=(\d{1,9})\b`)
+
+// retry is how long the edge asks to stay away, 0 if it does not, a minute at most.
+func (c ClosedError) retry() time.Duration {
+	found := retryAfter.FindStringSubmatch(c.Reason)
+	if found == nil {
+		return 0
+	}
+	ms, _ := strconv.Atoi(found[1]) // Digits, and few of them.
+	return min(time.Duration(ms)*time.Millisecond, time.Minute)
+}
+
+// StatusError is the answer to a handshake that is not one to a WebSocket.
+type StatusError struct {
+	Status int    // of HTTP
+	Text   string // the first line of the body, at most 200 bytes; may be empty
+}
+
+// Error is the status and the text.
+func (s StatusError) Error() string {
+	text := strings.TrimSpace(strconv.Itoa(s.Status) + " " + http.StatusText(s.Status))
+	if s.Text != "" {
+		text += ": " + s.Text
+	}
+	return text
+}
 
 // Config says what to follow.
 type Config struct {
@@ -75,10 +121,11 @@ func Follow(ctx context.Context, cfg Config, handler Handler, logger *slog.Logge
 		case f.subscribed:
 			f.subscribed, attempt = false, 0
 		}
-		logger.Warn("connection lost; reconnecting", "error", err, "seq", f.seq)
+		pause := pauseAfter(err, attempt)
+		logger.Warn("connection lost; reconnecting", "error", fmt.Sprintf("%v, again in %v", err, pause.Round(100*time.Millisecond)), "seq", f.seq)
 		select {
 		case <-ctx.Done():
-		case <-time.After(pauseAfter(err, attempt)):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -125,8 +172,13 @@ func (f *follower) session(ctx context.Context) error {
 		}
 		dialer.Header = ws.HandshakeHeaderHTTP{"Authorization": {"Bearer " + f.token}}
 	}
+	var answer StatusError
+	dialer.OnStatusError = func(status int, _ []byte, response io.Reader) { answer = readAnswer(status, response) }
 	nc, buffered, _, err := dialer.Dial(ctx, f.cfg.URL)
-	if err != nil {
+	switch {
+	case err != nil && answer.Status > 0:
+		return answer
+	case err != nil:
 		return err
 	}
 	defer nc.Close()
@@ -139,6 +191,21 @@ func (f *follower) session(ctx context.Context) error {
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = ws.WriteFrame(nc, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))
 	return err
+}
+
+// readAnswer reads what came instead of a WebSocket.
+func readAnswer(status int, response io.Reader) StatusError {
+	answer := StatusError{Status: status}
+	r, err := http.ReadResponse(bufio.NewReader(io.LimitReader(response, 16<<10)), nil)
+	if err != nil {
+		return answer
+	}
+	defer r.Body.Close()
+	text := make([]byte, 200)
+	n, _ := io.ReadFull(r.Body, text) // What there is of it.
+	line, _, _ := strings.Cut(string(text[:n]), "\n")
+	answer.Text = strings.ToValidUTF8(strings.TrimSpace(line), "")
+	return answer
 }
 
 // subscribe asks for what follows the position, or Since where there is none yet.
@@ -155,7 +222,13 @@ func (f *follower) subscribe(nc net.Conn) error {
 }
 
 func (f *follower) read(ctx context.Context, nc net.Conn, buffered *bufio.Reader) error {
-	control := wsutil.ControlFrameHandler(nc, ws.StateClientSide)
+	answer := wsutil.ControlFrameHandler(nc, ws.StateClientSide)
+	control := func(header ws.Header, frame io.Reader) error {
+		if header.OpCode == ws.OpClose {
+			return closed(frame)
+		}
+		return answer(header, frame)
+	}
 	reader := &wsutil.Reader{
 		Source: nc, State: ws.StateClientSide, CheckUTF8: true, MaxMessageSize: wire.MaxMessage, OnIntermediate: control,
 	}
@@ -180,6 +253,23 @@ func (f *follower) read(ctx context.Context, nc net.Conn, buffered *bufio.Reader
 			return err
 		}
 	}
+}
+
+// closed reads a close frame. The codes that were registered after RFC 6455, such as
+// 1013, are as good as those in it.
+func closed(frame io.Reader) error {
+	body, err := io.ReadAll(frame)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return ClosedError{Code: conn.CloseNoStatus}
+	}
+	code, reason := ws.ParseCloseFrameData(body)
+	if !conn.Code(code).Sendable() {
+		return fmt.Errorf("%w in a close frame: %d", ws.ErrProtocolStatusCodeUnknown, code)
+	}
+	return ClosedError{conn.Code(code), strings.ToValidUTF8(reason, "")}
 }
 
 func (f *follower) take(text []byte) error {
@@ -240,18 +330,18 @@ var (
 )
 
 func refused(err error) bool {
-	var status ws.StatusError
-	var closed wsutil.ClosedError
+	var answer StatusError
+	var closed ClosedError
 	var refusal *wire.Error
-	return errors.As(err, &status) && status/100 == 4 && status != http.StatusTooManyRequests ||
-		errors.As(err, &closed) && slices.Contains(finalCloses, conn.Code(closed.Code)) ||
+	return errors.As(err, &answer) && answer.Status/100 == 4 && answer.Status != http.StatusTooManyRequests ||
+		errors.As(err, &closed) && slices.Contains(finalCloses, closed.Code) ||
 		errors.As(err, &refusal) && !slices.Contains(passingErrors, refusal.Code)
 }
 
 // renewed tells whether a token that expired has been replaced meanwhile.
 func (f *follower) renewed(err error) bool {
-	var closed wsutil.ClosedError
-	if f.cfg.Token == nil || !errors.As(err, &closed) || conn.Code(closed.Code) != conn.CloseTokenExpired {
+	var closed ClosedError
+	if f.cfg.Token == nil || !errors.As(err, &closed) || closed.Code != conn.CloseTokenExpired {
 		return false
 	}
 	token, err := f.cfg.Token()
@@ -259,16 +349,13 @@ func (f *follower) renewed(err error) bool {
 }
 
 // pauseAfter is the pause before the next attempt: any time up to a bound that grows
-// with each, so that many clients do not come back at once; or what a draining edge
-// asks for, which tells each another time.
+// with each, so that many clients do not come back at once; or what the edge asks for,
+// where that is longer, or where it drains and so tells each another time.
 func pauseAfter(err error, attempt int) time.Duration {
 	pause := rand.N(min(backoffFirst<<min(attempt, 10), backoffMost))
-	var closed wsutil.ClosedError
-	var ms int64
-	if errors.As(err, &closed) {
-		if _, err := fmt.Sscanf(closed.Reason, "retry_after_ms=%d", &ms); err == nil && ms > 0 {
-			pause = time.Duration(min(ms, 60_000)) * time.Millisecond
-		}
+	var closed ClosedError
+	if errors.As(err, &closed) && (closed.retry() > pause || closed.retry() > 0 && closed.Code == conn.CloseGoingAway) {
+		return closed.retry()
 	}
 	return pause
 }

@@ -61,19 +61,34 @@ func (i inbox) want(t *testing.T, lines ...string) {
 	}
 }
 
+// lines passes what is logged on, line by line.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
 // follow follows until the test ends and returns what comes.
 func follow(t *testing.T, cfg client.Config) inbox {
 	t.Helper()
+	in, _ := followLogging(t, cfg)
+	return in
+}
+
+// followLogging is follow and returns what is logged as well.
+func followLogging(t *testing.T, cfg client.Config) (inbox, lines) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	in, ended := make(inbox, 1000), make(chan error, 1)
-	go func() { ended <- client.Follow(ctx, cfg, in, slog.New(slog.DiscardHandler)) }()
+	in, ended, log := make(inbox, 1000), make(chan error, 1), make(lines, 1000)
+	go func() { ended <- client.Follow(ctx, cfg, in, slog.New(slog.NewTextHandler(log, nil))) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Follow ended with %v", err)
 		}
 	})
-	return in
+	return in, log
 }
 
 // startEdge starts an edge at addr; stop ends it.
@@ -314,8 +329,69 @@ func TestFinalClosesEndFollow(t *testing.T) {
 	for _, code := range []websocket.StatusCode{1002, 1007, 1008, 1009, 4001, 4002, 4003} {
 		url := scripted(t, session{since: `null`, frames: []string{ack(3, "")}, code: code, reason: "why"})
 		err := client.Follow(t.Context(), client.Config{URL: url, Service: schema.Dhruva, Channel: "global"}, make(inbox, 1), slog.New(slog.DiscardHandler))
-		if !errors.Is(err, client.ErrRefused) || !strings.Contains(err.Error(), "why") {
+		var closed client.ClosedError
+		if !errors.Is(err, client.ErrRefused) || !errors.As(err, &closed) || closed.Error() != fmt.Sprintf("%d: why", code) {
 			t.Errorf("%d: %v", code, err)
+		}
+	}
+}
+
+// TestPassingClosesAreSaidAndSurvived: gobwas knows no code above 1011 but the
+// applications' own.
+func TestPassingClosesAreSaidAndSurvived(t *testing.T) {
+	for _, tc := range []struct {
+		code         websocket.StatusCode
+		reason, want string
+		least        time.Duration
+	}{
+		{1011, "", "1011: internal_error, again in ", 0},
+		{1012, "", "1012: other, again in ", 0},
+		{1013, "too many connections", "1013: too many connections, again in ", 0},
+		{1013, "too many connections of the service; retry_after_ms=1200", "1013: too many connections of the service, again in 1.2s", 1200 * time.Millisecond},
+		{1013, "retry_after_ms=1200 at capacity", "1013: at capacity, again in 1.2s", 1200 * time.Millisecond},
+		{1014, "no upstream", "1014: no upstream, again in ", 0},
+		{1001, "retry_after_ms=100", "1001: going_away, again in 100ms", 100 * time.Millisecond},
+		{4029, "slower", "4029: slower, again in ", 0},
+	} {
+		url := scripted(t,
+			session{since: `null`, frames: []string{ack(3, ""), event(5, 3)}, code: tc.code, reason: tc.reason},
+			session{since: `{"epoch":"e1","seq":5}`, frames: []string{ack(5, `,"recovered":true`), event(6, 5)}})
+		began := time.Now()
+		in, log := followLogging(t, client.Config{URL: url, Service: schema.Dhruva, Channel: "global"})
+		in.want(t, "5 e", "6 e")
+		if took := time.Since(began); took < tc.least {
+			t.Errorf("%d %q: came back after %v", tc.code, tc.reason, took)
+		}
+		if line := <-log; !strings.Contains(line, `error="`+tc.want) {
+			t.Errorf("%d %q: said %s", tc.code, tc.reason, line)
+		}
+	}
+}
+
+func TestARefusalThatPassesIsSaid(t *testing.T) {
+	url := scripted(t,
+		session{since: `null`, frames: []string{`{"type":"error","event":"subscribe","error_code":"UNAVAILABLE","error_message":"the log cannot be reached"}`}},
+		session{since: `null`, frames: []string{ack(3, ""), event(5, 3)}})
+	in, log := followLogging(t, client.Config{URL: url, Service: schema.Dhruva, Channel: "global"})
+	in.want(t, "5 e")
+	const want = `level=WARN msg="connection lost; reconnecting" error="UNAVAILABLE: the log cannot be reached, again in `
+	if line := <-log; !strings.Contains(line, want) {
+		t.Errorf("said %s", line)
+	}
+}
+
+func TestWhatAnswersInsteadOfAWebSocketIsQuoted(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusServiceUnavailable} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "there is no such service here\nat all", status)
+		}))
+		url := "ws" + strings.TrimPrefix(server.URL, "http")
+		err := client.Follow(t.Context(), client.Config{URL: url, Channel: "global"}, make(inbox, 1), slog.New(slog.DiscardHandler))
+		server.Close()
+		want := client.StatusError{Status: status, Text: "there is no such service here"}
+		var got client.StatusError
+		if !errors.As(err, &got) || got != want || errors.Is(err, client.ErrRefused) != (status == 404) {
+			t.Errorf("%d: %v", status, err)
 		}
 	}
 }
