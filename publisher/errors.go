@@ -84,7 +84,8 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ", %d attempts", e.Attempts)
 	}
 	if e.Cause != nil {
-		fmt.Fprintf(&b, ": %v", e.Cause)
+		// Several causes are one line each.
+		b.WriteString(": " + strings.ReplaceAll(e.Cause.Error(), "\n", "; "))
 	}
 	return b.String()
 }

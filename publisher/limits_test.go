@@ -169,3 +169,26 @@ func TestWithoutDebounceEachReloadIsSent(t *testing.T) {
 		<-got
 	}
 }
+
+// TestAServerThatIsNotThereAtFirstIsWaitedFor: the connection of a service that starts
+// before NATS.
+func TestAServerThatIsNotThereAtFirstIsWaitedFor(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Mahavishnu))
+	url := srv.URL()
+	srv.Shutdown()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p := newPublisher(t, nc, quick)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := p.Publish(ctx, workflow("a")); !errors.Is(err, publisher.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	srv.Restart(t)
+	if r := publish(t, p, workflow("a")); r.Seq != 1 {
+		t.Errorf("receipt %+v", r)
+	}
+}
