@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -62,10 +63,23 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	if err := parsed.Run(); err != nil {
-		fmt.Fprintf(std.err, "indranet: %v\n", err)
+		fmt.Fprintln(std.err, said(err))
 		return exitFailed
 	}
 	return 0
+}
+
+// packages are the names with which packages begin their errors. They are for those who
+// read code.
+var packages = regexp.MustCompile(`^(?:(?:auth|certs|client|config|conn|directget|edge|feed|publisher|reader|request|schema|stream|wire): )+`)
+
+// said is an error for who reads a terminal: each line says whose it is.
+func said(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = "indranet: " + visible(packages.ReplaceAllString(line, ""))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // selected is the command that the arguments had named when they went wrong.

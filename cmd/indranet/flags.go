@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/edge/wire"
+	"github.com/bodhisattva/indranet/publisher"
 	"github.com/bodhisattva/indranet/schema"
 	"github.com/bodhisattva/indranet/schema/catalogue"
 )
@@ -29,6 +32,30 @@ type natsFlags struct {
 	TLSCA   file   `name:"tlsca" env:"NATS_CA" placeholder:"FILE" help:"Who may have signed the certificate of NATS; demands TLS (${env})."`
 	TLSCert file   `name:"tlscert" env:"NATS_CERT" placeholder:"FILE" help:"The client certificate for NATS (${env})."`
 	TLSKey  file   `name:"tlskey" env:"NATS_KEY" placeholder:"FILE" help:"The key of --tlscert (${env})."`
+}
+
+// AfterApply lets a flag win over the variable of the other one.
+func (n *natsFlags) AfterApply(parsed *kong.Context) error {
+	if n.Creds == "" || n.NKey == "" {
+		return nil
+	}
+	given := map[string]bool{}
+	for _, step := range parsed.Path {
+		if step.Flag != nil {
+			given[step.Flag.Name] = true
+		}
+	}
+	switch {
+	case given["creds"] && given["nkey"]:
+		return errors.New("--creds and --nkey exclude each other")
+	case given["creds"]:
+		n.NKey = ""
+	case given["nkey"]:
+		n.Creds = ""
+	default:
+		return errors.New("NATS_CREDS and NATS_NKEY are both set, unset one of them or give --creds or --nkey")
+	}
+	return nil
 }
 
 // file is the path of a file that exists, or empty: an environment may set a variable
@@ -58,50 +85,88 @@ func (n natsFlags) options() ([]nats.Option, error) {
 	options, err := stream.Security{
 		Creds: string(n.Creds), NKey: string(n.NKey), CA: string(n.TLSCA), Cert: string(n.TLSCert), Key: string(n.TLSKey),
 	}.Options()
-	return append(options, nats.Timeout(5*time.Second)), err
+	return append(options, nats.Timeout(connectTimeout)), err
 }
 
-// connect connects for a command that is soon done. The context that it returns ends
-// as soon as NATS does not permit something: asking again would not change that.
+// Roles of deploy/nats that commands are for. That of publish is the service's.
+const (
+	roleOperator = "operator"
+	roleEdge     = "edge"
+)
+
+// connect connects for a command of the operator's that is soon done. The context that
+// it returns ends as soon as NATS does not permit something: asking again would not
+// change that.
 func (n natsFlags) connect(ctx context.Context, command string) (context.Context, *nats.Conn, error) {
+	return n.connectAs(ctx, command, roleOperator)
+}
+
+// connectAs is connect for any role. What ctx leaves of time bounds it.
+func (n natsFlags) connectAs(ctx context.Context, command, role string) (context.Context, *nats.Conn, error) {
 	options, err := n.options()
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, forbid := context.WithCancelCause(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		options = append(options, nats.Timeout(max(min(time.Until(deadline), connectTimeout), time.Millisecond)))
+	}
+	ctx, end := context.WithCancelCause(ctx)
 	nc, err := nats.Connect(n.NATS, append(options,
 		nats.Name("indranet "+command), nats.MaxReconnects(-1), nats.PingInterval(2*time.Second),
-		nats.ClosedHandler(func(*nats.Conn) { forbid(nil) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
-				forbid(forbiddenError{err})
-			}
-		}))...)
+		nats.ClosedHandler(func(*nats.Conn) { end(nil) }),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // Its default prints.
+		endsWhereForbidden(end, role))...)
 	if err != nil {
-		forbid(nil)
+		end(nil)
 		return nil, nil, n.unreachable(err)
 	}
 	return ctx, nc, nil
 }
 
-// forbiddenError is what NATS does not permit.
-type forbiddenError struct{ err error }
+// Times of await and of each attempt to connect.
+const (
+	connectEvery   = 250 * time.Millisecond
+	connectTimeout = 5 * time.Second
+)
 
-// Error says what was not permitted, and where to look.
-func (f forbiddenError) Error() string {
-	_, what, _ := strings.Cut(f.err.Error(), "Permissions Violation for ")
-	what, _, _ = strings.Cut(what, " on connection")
-	return fmt.Sprintf("NATS does not permit a %s; use the key of a role that may, with --nkey or --creds (deploy/nats/README.md says who may what)", strings.Replace(what, "Publish", "publish", 1))
+// await is connectAs that waits, as long as ctx says, for a NATS that is not there yet.
+func (n natsFlags) await(ctx context.Context, command, role string) (context.Context, *nats.Conn, error) {
+	for {
+		connected, nc, err := n.connectAs(ctx, command, role)
+		var network net.Error
+		if err == nil || !errors.As(err, &network) && !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, io.EOF) {
+			return connected, nc, err
+		}
+		select {
+		case <-time.After(connectEvery):
+		case <-ctx.Done():
+			return nil, nil, err
+		}
+	}
 }
 
-// Unwrap returns the error of NATS.
-func (f forbiddenError) Unwrap() error { return f.err }
+// endsWhereForbidden calls end with a *publisher.ForbiddenError for what NATS does not
+// permit, and leaves every other error to the handler that there is. role is who may.
+func endsWhereForbidden(end context.CancelCauseFunc, role string) nats.Option {
+	return func(o *nats.Options) error {
+		rest := o.AsyncErrorCB
+		o.AsyncErrorCB = func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if f := publisher.Forbidden(err); f != nil {
+				f.Role = role
+				end(f)
+			} else if rest != nil {
+				rest(nc, sub, err)
+			}
+		}
+		return nil
+	}
+}
 
-// because is why a command failed: err, or what NATS did not permit meanwhile.
+// because is why a command failed: err, or what NATS does not permit.
 func because(ctx context.Context, err error) error {
-	var forbidden forbiddenError
-	if err != nil && errors.As(context.Cause(ctx), &forbidden) {
-		return forbidden
+	var forbidden *publisher.ForbiddenError
+	if err != nil && (errors.As(err, &forbidden) || errors.As(context.Cause(ctx), &forbidden)) {
+		return fmt.Errorf("%w: --nkey or --creds", forbidden)
 	}
 	return err
 }
@@ -119,11 +184,27 @@ func (n natsFlags) unreachable(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
 		return fmt.Errorf("NATS at %s does not know who asks, set --nkey (NATS_NKEY) or --creds (NATS_CREDS): %w", where, innermost(err))
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return fmt.Errorf("NATS at %s has no TLS, which --tlsca (NATS_CA), --tlscert (NATS_CERT) and tls:// demand: %w", where, innermost(err))
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the certificate of NATS at %s is not trusted, set --tlsca (NATS_CA): %w", where, innermost(err))
 	}
-	return fmt.Errorf("NATS cannot be reached at %s, set --nats or NATS_URL: %w", where, innermost(err))
+	return unreachableError{where, err}
 }
+
+// unreachableError says where nobody answers, in short.
+type unreachableError struct {
+	where string
+	err   error
+}
+
+// Error has only the innermost cause.
+func (u unreachableError) Error() string {
+	return fmt.Sprintf("NATS cannot be reached at %s, set --nats or NATS_URL: %v", u.where, innermost(u.err))
+}
+
+// Unwrap returns the error of the connection.
+func (u unreachableError) Unwrap() error { return u.err }
 
 // innermost is the cause of an error, without what the layers above say of it.
 func innermost(err error) error {

@@ -23,37 +23,43 @@ const openTimeout = 10 * time.Second
 // slice is about how many bytes are taken from a cursor at once.
 const slice = 256 << 10
 
-// openLog connects to the log of a service and checks that it is there. The caller
-// closes both.
-func openLog(ctx context.Context, flags natsFlags, target catalogue.Target, logger *slog.Logger) (*stream.Bus, *feed.Set, error) {
+// withLog calls read with the log of a service, which is there. The context of read
+// ends as soon as NATS does not permit something, which then is the error. Warnings go
+// to problems.
+func withLog(ctx context.Context, flags natsFlags, target catalogue.Target, problems io.Writer, read func(context.Context, *feed.Set) error) error {
 	options, err := flags.options()
-	if err != nil {
-		return nil, nil, err
-	}
-	bus, err := stream.Connect(stream.Config{URL: flags.NATS, Name: "indranet", Options: options}, logger)
-	if err != nil {
-		return nil, nil, flags.unreachable(err)
-	}
-	log := bus.Service(target.Service)
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	if _, err := log.State(ctx); err != nil {
-		bus.Close()
-		return nil, nil, explain(err, target.Service)
-	}
-	set := feed.New(target.Service, catalogue.Default(), log, log, feed.Config{}, logger)
-	log.OnSuspect(set.Suspect)
-	return bus, set, nil
-}
-
-// followLog hands the events of a channel to handler as an edge would send them.
-func followLog(ctx context.Context, flags natsFlags, target catalogue.Target, since wire.Since, handler client.Handler, logger *slog.Logger) error {
-	bus, set, err := openLog(ctx, flags, target, logger)
 	if err != nil {
 		return err
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	options = append(options, endsWhereForbidden(end, roleEdge))
+	logger := warnings(untilDone{ctx, problems})
+	bus, err := stream.Connect(stream.Config{URL: flags.NATS, Name: "indranet", Options: options}, logger)
+	if err != nil {
+		return flags.unreachable(err)
+	}
 	defer bus.Close()
+	log := bus.Service(target.Service)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if _, err := log.State(opening); err != nil {
+		return because(ctx, explain(err, target.Service))
+	}
+	set := feed.New(target.Service, catalogue.Default(), log, log, feed.Config{}, logger)
 	defer set.Close()
+	log.OnSuspect(set.Suspect)
+	return because(ctx, read(ctx, set))
+}
+
+// followLog hands the events of a channel to handler as an edge would send them.
+func followLog(ctx context.Context, flags natsFlags, target catalogue.Target, since wire.Since, handler client.Handler, problems io.Writer) error {
+	return withLog(ctx, flags, target, problems, func(ctx context.Context, set *feed.Set) error {
+		return follow(ctx, set, target, since, handler)
+	})
+}
+
+func follow(ctx context.Context, set *feed.Set, target catalogue.Target, since wire.Since, handler client.Handler) error {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	f, err := set.Open(opening, target)
@@ -75,6 +81,25 @@ func followLog(ctx context.Context, flags natsFlags, target catalogue.Target, si
 	f.Join(r.news)
 	defer f.Leave(r.news)
 	return r.run(ctx)
+}
+
+// warnings returns a logger for a command whose output is events.
+func warnings(problems io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(problems, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// untilDone writes as long as its context lasts: what goes wrong later is that it ended.
+type untilDone struct {
+	ctx context.Context
+	out io.Writer
+}
+
+// Write writes one line, or drops it.
+func (u untilDone) Write(line []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return len(line), nil
+	}
+	return u.out.Write(line)
 }
 
 // news is a feed's sink with one reader.

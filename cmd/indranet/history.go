@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 
+	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/wire"
 )
 
@@ -52,14 +52,11 @@ func (c *historyCmd) Validate() error {
 
 // Run prints the events.
 func (c *historyCmd) Run(ctx context.Context, std stdio) error {
-	logger := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	bus, set, err := openLog(ctx, c.natsFlags, c.target, logger)
-	if err != nil {
+	var past feed.History
+	err := withLog(ctx, c.natsFlags, c.target, std.err, func(ctx context.Context, set *feed.Set) (err error) {
+		past, err = set.History(ctx, c.target, c.Since.Since, c.Limit, c.Before, wire.MaxMessage)
 		return err
-	}
-	defer bus.Close()
-	defer set.Close()
-	past, err := set.History(ctx, c.target, c.Since.Since, c.Limit, c.Before, wire.MaxMessage)
+	})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type publishCmd struct {
 	ID         string        `placeholder:"ID" help:"The event's id. Publishing the same id again within 10 minutes stores nothing."`
 	ExpectSeq  *uint64       `placeholder:"SEQ" help:"Store it only if the channel's last event is at this position; 0 if it has none."`
 	OccurredAt time.Time     `placeholder:"TIME" help:"When it happened, in RFC 3339, if not now."`
-	Timeout    time.Duration `default:"10s" help:"How long to try."`
+	Timeout    time.Duration `default:"10s" help:"How long to try, also while NATS is not there."`
 	natsFlags
 }
 
@@ -34,6 +34,14 @@ Examples:
     indranet publish dhruva adapter.activated '{"adapter_id":"llamaindex","repo":"github.com/lesleslie/adapters","version":"1.4.0"}'
     indranet publish mahavishnu workflow.started - --id order-7 < started.json
     indranet publish mahavishnu workflow.completed '{"workflow_id":"42","result":{}}' --expect-seq 118`
+}
+
+// Validate checks what kong cannot.
+func (c *publishCmd) Validate() error {
+	if c.Timeout <= 0 {
+		return errors.New("--timeout is not positive")
+	}
+	return nil
 }
 
 // Run publishes and prints the receipt.
@@ -49,7 +57,9 @@ func (c *publishCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	ctx, nc, err := c.connect(ctx, "publish")
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	ctx, nc, err := c.await(ctx, "publish", string(c.Service.Service))
 	if err != nil {
 		return err
 	}
@@ -59,8 +69,6 @@ func (c *publishCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer pub.Close()
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
 	receipt, err := pub.Publish(ctx, event, c.settings()...)
 	if err != nil {
 		return because(ctx, explain(err, c.Service.Service))

@@ -6,12 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
 
-	"github.com/gobwas/ws/wsutil"
+	"github.com/gobwas/ws"
 
 	"github.com/bodhisattva/indranet/edge/client"
 	"github.com/bodhisattva/indranet/edge/conn"
@@ -68,8 +69,7 @@ func (c *tailCmd) Validate() error {
 // Run prints events until it is told to end.
 func (c *tailCmd) Run(ctx context.Context, std stdio) error {
 	out := &printer{out: std.out, err: std.err, asJSON: c.JSON, limit: c.Count}
-	logger := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	err := c.follow(ctx, out, logger)
+	err := c.follow(ctx, out, std.err)
 	switch {
 	case errors.Is(err, errEnough):
 		return nil
@@ -81,9 +81,9 @@ func (c *tailCmd) Run(ctx context.Context, std stdio) error {
 	return nil // Ctrl-C is how a tail without a count ends.
 }
 
-func (c *tailCmd) follow(ctx context.Context, out *printer, logger *slog.Logger) error {
+func (c *tailCmd) follow(ctx context.Context, out *printer, problems io.Writer) error {
 	if c.URL == "" {
-		return followLog(ctx, c.natsFlags, c.target, c.Since.Since, out, logger)
+		return followLog(ctx, c.natsFlags, c.target, c.Since.Since, out, problems)
 	}
 	trust, err := c.tls()
 	if err != nil {
@@ -91,16 +91,28 @@ func (c *tailCmd) follow(ctx context.Context, out *printer, logger *slog.Logger)
 	}
 	err = client.Follow(ctx, client.Config{
 		URL: c.URL, Service: c.Service.Service, Channel: c.Channel, Since: c.Since.json, Token: c.token(), TLS: trust,
-	}, out, logger)
+	}, out, warnings(problems))
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
 		return fmt.Errorf("the certificate of %s is not trusted, set --ca: %w", c.URL, innermost(err))
 	}
-	if err != nil && !errors.Is(err, errEnough) && !errors.Is(err, client.ErrRefused) && ctx.Err() == nil {
+	var answer client.StatusError
+	var plain tls.RecordHeaderError
+	var local *fs.PathError // The token's file, or where events are printed.
+	switch {
+	case err == nil || errors.Is(err, errEnough) || errors.As(err, &local) || ctx.Err() != nil:
+		return err
+	case errors.As(err, &answer):
+		return fmt.Errorf("%s answers %w", c.URL, answer)
+	case errors.As(err, &plain):
+		return fmt.Errorf("what answers at %s has no TLS, try %s", c.URL, strings.Replace(c.URL, "wss:", "ws:", 1))
+	case errors.Is(err, ws.ErrHandshakeBadProtocol), errors.Is(err, ws.ErrMalformedResponse):
+		return fmt.Errorf("what answers at %s is no WebSocket without TLS, try %s", c.URL, strings.Replace(c.URL, "ws:", "wss:", 1))
+	case !errors.Is(err, client.ErrRefused):
 		return fmt.Errorf("no edge answers at %s, set --url: %w", c.URL, innermost(err))
 	}
-	var closed wsutil.ClosedError
-	if errors.As(err, &closed) && conn.Code(closed.Code) == conn.CloseUnauthorized {
+	var closed client.ClosedError
+	if errors.As(err, &closed) && closed.Code == conn.CloseUnauthorized {
 		return fmt.Errorf("%w; set --token-file or INDRANET_TOKEN (why a token is refused: indranet token inspect)", err)
 	}
 	return err
