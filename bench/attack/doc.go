@@ -35,6 +35,11 @@
 //     frame that reaches an attacker is searched for the marks that the publisher puts
 //     into its events), a subscription, a page of the operators', or entry with a token
 //     that is none;
+//   - an attack did not end as it must: each kind has ends of which it must show each, ends
+//     that it may show, and no others, and most a time within which the edge must be rid of
+//     it; and each kind must have acted. Ends that take the edge long, such as the 30 s that
+//     a message may take, are judged in runs that are long enough;
+//   - more was queued for clients than the edge's bound allows, or it had too many feeds;
 //   - the edge's resident memory passed its bound, or the edge ended, or its log speaks of
 //     a panic or holds a secret;
 //   - anything is left a while after the attack: half-open places, connections,

@@ -26,19 +26,19 @@ import (
 type edgeRole struct {
 	NATS string
 	Log  string
-	// Memory is its limit, in bytes.
-	Memory int64
-	Linger time.Duration
+	// Memory is its limit, and Queued bounds what waits for clients, both in bytes.
+	Memory, Queued int64
+	// Connections bounds those of a service.
+	Connections int
+	Linger      time.Duration
 }
 
 // Limits of the edge that is attacked, beside limit.DefaultGate and limit.DefaultFailures.
 const (
 	maxPerUser        = 30
 	maxPerAddress     = 100
-	maxConnections    = 5000
 	messagesPerSecond = 100
 	replayRate        = 1 << 20
-	queuedBytes       = 32 << 20
 )
 
 // config is that of an edge which faces the internet. Its operators are on 127.0.0.1, and
@@ -53,7 +53,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 		services[name] = edge.Service{
 			RequireAuth: true, Auth: auth.Config{Secret: secret},
 			MaxPerUser: maxPerUser, MaxPerAddress: maxPerAddress,
-			Conn:   conn.Config{MaxConnections: maxConnections},
+			Conn:   conn.Config{MaxConnections: e.Connections},
 			Limits: request.Limits{MessagesPerSecond: messagesPerSecond, ReplayRate: replayRate},
 			Feed:   feed.Config{Linger: e.Linger},
 		}
@@ -66,7 +66,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 		Metrics: edge.Operators{Addr: "127.0.0.1:0", Allow: operators},
 		Admin:   edge.Operators{Addr: "127.0.0.1:0", Allow: operators},
 		Gate:    limit.DefaultGate(), Failures: limit.DefaultFailures(),
-		QueuedBytes: queuedBytes, MemoryLimit: e.Memory,
+		QueuedBytes: e.Queued, MemoryLimit: e.Memory,
 	}, nil
 }
 

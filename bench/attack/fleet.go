@@ -42,8 +42,9 @@ type fleet struct {
 	release func() bool
 }
 
-// weakUsers is how many users the attackers have tokens of.
-const weakUsers = 8
+// weakUsers is how many users the attackers have tokens of: so many that what one user may
+// hold does not end the attacks that need many connections.
+const weakUsers = 24
 
 // newFleet starts all. close must be called.
 func newFleet(ctx context.Context, s settings) (_ *fleet, err error) {
@@ -71,7 +72,9 @@ func (f *fleet) startAll(ctx context.Context, s settings) error {
 	if err := ensure(ctx, url); err != nil {
 		return err
 	}
-	if f.edge, err = f.start(role{Name: "edge", Edge: &edgeRole{NATS: url, Log: f.log, Memory: s.memory, Linger: s.linger}}, env); err != nil {
+	if f.edge, err = f.start(role{Name: "edge", Edge: &edgeRole{
+		NATS: url, Log: f.log, Memory: s.memory, Queued: s.queued, Connections: s.connections(), Linger: s.linger,
+	}}, env); err != nil {
 		return err
 	}
 	if f.publisher, err = f.start(role{Name: "publisher", Publisher: &stage.PublisherConfig{NATS: url, Channels: f.channels, Size: s.size}}); err != nil {
@@ -120,6 +123,7 @@ func (f *fleet) arm(secret string, enemy *foe.Config) error {
 		enemy.Weak = append(enemy.Weak, mint(secret, auth.MintClaims{User: fmt.Sprintf("guest-%d", i), Permissions: weak}))
 	}
 	enemy.Hoarder = mint(secret, auth.MintClaims{User: "hoarder", Permissions: weak})
+	enemy.Churner = mint(secret, auth.MintClaims{User: "churner", Permissions: weak})
 	enemy.Foreign = mint(secret, auth.MintClaims{User: "alien", Permissions: []string{string(schema.Dhruva) + ":admin"}})
 	everything, now := []string{"admin"}, time.Now()
 	enemy.Bad = map[string]string{

@@ -80,7 +80,7 @@ func left(rest, now load) (list []string) {
 // Times of looking.
 const (
 	restEvery   = 250 * time.Millisecond
-	restSamples = 12
+	restSamples = 8
 	// restWithin is how long everything may take to go, beyond the time that a feed stays
 	// without subscribers.
 	restWithin = 30 * time.Second

@@ -53,6 +53,7 @@ type round struct {
 	events                     uint64
 	latency, control, entering swarm.Latency
 	turned                     map[string]int
+	again                      int
 }
 
 // result is what came of a run.
@@ -246,7 +247,7 @@ func (r *result) play(ctx context.Context, f *fleet, say func(string, ...any), n
 	}
 	this.events = report.Events - opened.Events
 	this.latency, this.control, this.entering = report.Latency[name], report.Control[name], report.Entering[name]
-	this.turned = report.Turned[name]
+	this.turned, this.again = report.Turned[name], report.Again[name]
 	r.calm, r.calmControl = report.Latency[calmPool], report.Control[calmPool]
 	say("p99 %v, without an edge %v; %d newcomers turned away; faults so far: %v", this.latency.P99, this.control.P99, total(this.turned), report.Faults)
 	return nil

@@ -36,10 +36,12 @@ type settings struct {
 	// The p99 in the attack may be bound times that of the calm rounds, and slack more.
 	bound float64
 	slack time.Duration
-	// memory bounds the edge's resident memory, in bytes; linger is how long a feed of
-	// the edge stays without subscribers, 0 for its default.
-	memory int64
-	linger time.Duration
+	// memory bounds the edge's resident memory, queued what it holds for its clients, both
+	// in bytes; spare is how many connections it takes beside the good clients'; linger is
+	// how long a feed of the edge stays without subscribers, 0 for its default.
+	memory, queued int64
+	spare          int
+	linger         time.Duration
 }
 
 // What a run is without flags.
@@ -52,15 +54,22 @@ const (
 	// defaultMemory is the memory limit that the edge is given, in bytes, and the bound
 	// of its resident memory.
 	defaultMemory = 256 << 20
+	// defaultQueued is less than attackers who read nothing could have queued for them, in
+	// bytes, and defaultSpare less than they could take of places without a token.
+	defaultQueued = 8 << 20
+	defaultSpare  = 1000
 )
 
 func newSettings() settings {
 	return settings{
 		duration: 10 * time.Minute, rehearsal: 15 * time.Second, clients: defaultClients, newcomers: 2,
 		channels: defaultChannels, public: publicChannels, prefill: 1000, events: defaultEvents, size: 512,
-		bound: defaultBound, memory: defaultMemory,
+		bound: defaultBound, memory: defaultMemory, queued: defaultQueued, spare: defaultSpare,
 	}
 }
+
+// connections is how many the edge takes of a service.
+func (s *settings) connections() int { return s.clients + s.spare }
 
 func (s *settings) check() error {
 	if s.calm == 0 {

@@ -23,10 +23,11 @@ func (r *result) print(out io.Writer) {
 	fmt.Fprintf(out, "%s\n%s\n\n", s.command(), machine())
 	fmt.Fprintf(out, "%d good clients, %g newcomers/s, %g events/s of %d bytes on %d channels; latency is from the publish call to the receipt.\n",
 		s.clients, s.newcomers, s.events, s.size, s.channels)
-	fmt.Fprintf(out, "The edge: tokens required, at most %d connections of a user and %d of an address, %d messages/s, histories of %s/s, %s queued, memory limit %s,\n",
-		maxPerUser, maxPerAddress, messagesPerSecond, mebi(replayRate), mebi(queuedBytes), mebi(s.memory))
-	fmt.Fprintf(out, "limit.DefaultGate, limit.DefaultFailures. The attackers used %.2f processors in the rehearsal and %.2f in the attack, and so did the burner in the calm before and after.\n\n",
+	fmt.Fprintf(out, "The edge: tokens required, at most %d connections, %d of a user and %d of an address, %d messages/s, histories of %s/s, %s queued, memory limit %s,\n",
+		s.connections(), maxPerUser, maxPerAddress, messagesPerSecond, mebi(replayRate), mebi(s.queued), mebi(s.memory))
+	fmt.Fprintf(out, "limit.DefaultGate, limit.DefaultFailures. The attackers used %.2f processors in the rehearsal and %.2f in the attack, and so did the burner in the calm before and after.\n",
 		r.share[0], r.share[1])
+	fmt.Fprint(out, "Nothing is pinned: attackers, good clients, publisher, NATS and edge share the processors.\n\n")
 	r.printRounds(out)
 	r.printKinds(out)
 	r.printLoad(out)
@@ -66,7 +67,9 @@ func (r *result) printRounds(out io.Writer) {
 			return fmt.Sprintf("%s, %s, %s", brief(l.P50), brief(l.P99), brief(l.Max))
 		})
 	}
-	row("newcomers: got in, were turned away", func(o *round) string { return fmt.Sprintf("%d, %d", o.entering.Count, total(o.turned)) })
+	row("newcomers: got in, were turned away, tried again", func(o *round) string {
+		return fmt.Sprintf("%d, %d, %d", o.entering.Count, total(o.turned), o.again)
+	})
 	for i, name := range []string{"attackers", "burner", "edge", "NATS", "good clients", "publisher", "everybody else on the machine", "nobody: not given by the host"} {
 		row("CPU of "+name, func(o *round) string {
 			used := append(slices.Clone(o.cpu), max(o.others, 0), o.stolen)[i]
@@ -101,13 +104,13 @@ func (r *result) others() (least, most float64) {
 
 func (r *result) printKinds(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "attack\tasked/s\tdone/s\tat once\twhat the edge did")
+	fmt.Fprintln(w, "attack\tasked/s\tdone/s\tat once\tlongest\twhat the edge did")
 	for _, o := range r.foe.Outcomes {
 		skipped := ""
 		if o.Skipped > 0 {
 			skipped = fmt.Sprintf(" (skipped %d)", o.Skipped)
 		}
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f%s\t%d\t%s\n", o.Kind, o.Asked, float64(o.Done)/r.foe.Took.Seconds(), skipped, o.Most, counted(o.Ends))
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f%s\t%d\t%s\t%s\n", o.Kind, o.Asked, float64(o.Done)/r.foe.Took.Seconds(), skipped, o.Most, brief(o.Longest), counted(o.Ends))
 	}
 	_ = w.Flush() // Whoever reads it notices.
 	fmt.Fprintln(out)

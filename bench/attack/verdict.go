@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/bodhisattva/indranet/bench/attack/foe"
 )
 
 // ok reports whether everything held.
@@ -38,6 +40,14 @@ func (r *result) verdict() (list []string) {
 	for _, what := range slices.Sorted(maps.Keys(r.foe.Breaches)) {
 		add("breach: %s: %d", what, r.foe.Breaches[what])
 	}
+	list = append(list, r.judgeKinds()...)
+	most := r.attackRound().most
+	if bound := r.maxQueued(); int64(most.queued) > bound {
+		add("%s were queued for clients, at most %s are allowed", mebi(int64(most.queued)), mebi(bound))
+	}
+	if most.feeds > maxFeeds {
+		add("the edge had %.0f feeds, at most %d are allowed", most.feeds, maxFeeds)
+	}
 	if r.after.Peak > r.settings.memory {
 		add("the edge's memory was %s, its bound is %s", mebi(r.after.Peak), mebi(r.settings.memory))
 	}
@@ -52,6 +62,41 @@ func (r *result) verdict() (list []string) {
 	}
 	return list
 }
+
+// judgeKinds says, kind by kind, what did not become of it what must.
+func (r *result) judgeKinds() (list []string) {
+	rates := r.settings.rates()
+	for _, k := range foe.Kinds() {
+		if rates[k.Name] == 0 {
+			continue
+		}
+		o := foe.Outcome{Kind: k.Name, Asked: rates[k.Name]}
+		for _, one := range r.foe.Outcomes {
+			if one.Kind == k.Name {
+				o = one
+			}
+		}
+		list = append(list, k.Expect.Judge(o, r.foe.Took)...)
+	}
+	return list
+}
+
+// maxQueued is what the edge may hold for its clients, in bytes.
+func (r *result) maxQueued() int64 {
+	bound := r.settings.queued
+	for _, k := range foe.Kinds() {
+		for _, o := range r.foe.Outcomes {
+			if o.Kind == k.Name {
+				bound += o.Most * int64(k.Queues)
+			}
+		}
+	}
+	return bound
+}
+
+// maxFeeds is how many feeds the edge may have: those of good clients and of living
+// attackers, and some thousands that nobody has subscribed to any more.
+const maxFeeds = 10_000
 
 func (r *result) attackRound() *round {
 	for _, one := range r.rounds {

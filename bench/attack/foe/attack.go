@@ -30,10 +30,11 @@ type attack struct {
 	kind  kind
 	rate  float64
 	index int // Of the kind.
+	block int // The first of its blocks of addresses.
 	round int
 
-	done, skipped atomic.Uint64
-	open, most    atomic.Int64
+	done, skipped       atomic.Uint64
+	open, most, longest atomic.Int64
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -42,8 +43,12 @@ type attack struct {
 }
 
 func newAttack(army *Army, k kind, rate float64, index, round int) *attack {
+	block := 0
+	for _, before := range kinds[:index] {
+		block += (max(before.addresses, 1) + blockSize - 1) / blockSize
+	}
 	return &attack{
-		army: army, kind: k, rate: rate, index: index, round: round,
+		army: army, kind: k, rate: rate, index: index, block: block, round: round,
 		rng: rand.New(rand.NewPCG(army.cfg.Seed, uint64(round)<<32|uint64(index))), ends: map[string]uint64{},
 	}
 }
@@ -61,17 +66,17 @@ func (a *attack) outcome() Outcome {
 	defer a.mu.Unlock()
 	return Outcome{
 		Kind: a.kind.name, Asked: a.rate, Done: a.done.Load(), Skipped: a.skipped.Load(),
-		Most: a.most.Load(), Ends: maps.Clone(a.ends),
+		Most: a.most.Load(), Longest: time.Duration(a.longest.Load()), Ends: maps.Clone(a.ends),
 	}
 }
 
-// addressesEach is how many addresses a kind can have.
-const addressesEach = 8 * 250
+// blockSize is how many addresses a block has, of which a kind has as many as it needs.
+const blockSize = 250
 
 // from is the address that the nth connection comes from.
 func (a *attack) from(n int) netip.Addr {
-	n %= min(max(a.kind.addresses, 1), addressesEach)
-	return netip.AddrFrom4([4]byte{127, byte(64 + a.round%192), byte(8*a.index + n/250), byte(1 + n%250)})
+	n %= max(a.kind.addresses, 1)
+	return netip.AddrFrom4([4]byte{127, byte(64 + a.round%192), byte(a.block + n/blockSize), byte(1 + n%blockSize)})
 }
 
 func (a *attack) end(how string) {
@@ -108,6 +113,7 @@ func (a *attack) weak(n int) string { return a.army.cfg.Weak[n%len(a.army.cfg.We
 type line struct {
 	*peer.Conn
 	attack *attack
+	since  time.Time
 	heard  bool // The edge has sent anything at all.
 	// covers is true where a token lets it read public channels, pongs where it answers
 	// pings.
@@ -138,16 +144,21 @@ func (a *attack) dial(ctx context.Context, n, receiveBuffer int) (*line, string)
 
 // adopt counts a connection until close.
 func (a *attack) adopt(ctx context.Context, p *peer.Conn) *line {
-	now := a.open.Add(1)
-	for most := a.most.Load(); now > most && !a.most.CompareAndSwap(most, now); most = a.most.Load() {
+	raise(&a.most, a.open.Add(1))
+	return &line{Conn: p, attack: a, since: time.Now(), drop: context.AfterFunc(ctx, p.Cut)}
+}
+
+// raise makes a maximum at least a value.
+func raise(most *atomic.Int64, value int64) {
+	for old := most.Load(); value > old && !most.CompareAndSwap(old, value); old = most.Load() {
 		continue
 	}
-	return &line{Conn: p, attack: a, drop: context.AfterFunc(ctx, p.Cut)}
 }
 
 func (c *line) close() {
 	c.drop()
 	c.Cut()
+	raise(&c.attack.longest, int64(time.Since(c.since)))
 	c.attack.open.Add(-1)
 }
 
@@ -232,15 +243,15 @@ func (c *line) inspect(text []byte) (r reply) {
 	return r
 }
 
-// listen reads until the edge ends the connection, and says how it did: the last error
-// and the close code. Each hears every reply.
+// listen reads until the edge ends the connection, and says how it did: with a close code,
+// behind the last error that it told, or without. Each hears every reply.
 func (c *line) listen(ctx context.Context, each func(reply)) string {
 	last := ""
 	for {
 		op, payload, err := c.Next()
 		switch {
 		case err != nil:
-			return last + c.attack.ended(ctx, err, c.heard)
+			return c.attack.ended(ctx, err, c.heard)
 		case op == peer.Close:
 			return fmt.Sprintf("%sclose %d", last, peer.Code(payload))
 		case op == peer.Text:

@@ -8,10 +8,12 @@
 //
 //	foe.go       all of them, and what they can be told
 //	kinds.go     the table of kinds
+//	expect.go    what must come of a kind, and what must not
 //	attack.go    one kind in one round: its pace, its addresses, its outcomes
 //	shot.go      shots at their pace
 //	stream.go    streams at their pace
 //	door.go      shots at who is not in yet: handshakes, tokens, paths
 //	frames.go    what breaks RFC 6455, or is only too much of it
 //	requests.go  requests of who is in with a weak token
+//	hold.go      what makes the edge hold much: messages, answers, feeds, places
 package foe

@@ -16,9 +16,10 @@ type Config struct {
 	// operators'.
 	Edge, Metrics, Admin string
 	// Weak are tokens of as many users that cover the public channels, named one by one,
-	// and the channels of the kind pool that are not admin-only. Hoarder is one more.
-	Weak    []string
-	Hoarder string
+	// and the channels of the kind pool that are not admin-only. Hoarder and Churner are
+	// two more.
+	Weak             []string
+	Hoarder, Churner string
 	// Bad are tokens that were right once, or are right elsewhere, by what is wrong
 	// with them.
 	Bad map[string]string
@@ -58,6 +59,8 @@ type Outcome struct {
 	Done, Skipped uint64
 	// Most is the most connections that it had open at once.
 	Most int64
+	// Longest is how long the longest of those lasted that have ended.
+	Longest time.Duration
 	// Ends counts what the edge did, by name.
 	Ends map[string]uint64
 }

@@ -115,8 +115,10 @@ func attacked(t *testing.T, e *edge.Edge, cfg Config, enough func(Report) bool, 
 	t.Helper()
 	cfg.Edge, cfg.Metrics, cfg.Admin = e.HTTPAddr().String(), e.MetricsAddr().String(), e.AdminAddr().String()
 	cfg.Rates = map[string]float64{}
-	for _, name := range names {
-		cfg.Rates[name] = 60
+	for _, k := range kinds {
+		if slices.Contains(names, k.name) {
+			cfg.Rates[k.name] = min(60, 12*k.rate)
+		}
 	}
 	army := New(cfg)
 	defer army.Close()
@@ -186,7 +188,7 @@ func TestAnEdgeWithDoorsGivesNothingAway(t *testing.T) {
 		all = append(all, k.name)
 	}
 	r := attacked(t, e, Config{
-		Weak: []string{mint(t, "guest", weak...)}, Hoarder: mint(t, "hoarder", weak...), Foreign: mint(t, "alien", "dhruva:admin"),
+		Weak: []string{mint(t, "guest", weak...)}, Hoarder: mint(t, "hoarder", weak...), Churner: mint(t, "churner", weak...), Foreign: mint(t, "alien", "dhruva:admin"),
 		Public:    stage.Names(channels, stage.Public),
 		Forbidden: append(stage.Names(channels, stage.Members), stage.AdminChannel, stage.WorkflowView, "global", "pool:*"),
 	}, func(r Report) bool {

@@ -5,6 +5,7 @@ package good
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -121,7 +122,14 @@ func (a *Clients) dial(ctx context.Context, from netip.Addr, token string, byFra
 		var status int
 		if status, _, err = p.Status(); err == nil && status != http.StatusSwitchingProtocols {
 			err = fmt.Errorf("HTTP %d", status)
+			if status == http.StatusServiceUnavailable {
+				err = errCrowded
+			}
 		}
+	}
+	if errors.Is(err, errCrowded) {
+		p.Cut()
+		return nil, fmt.Errorf("no handshake: %w", err)
 	}
 	if err != nil {
 		p.Cut()

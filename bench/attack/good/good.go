@@ -70,7 +70,10 @@ type Report struct {
 	Latency, Control, Entering map[string]swarm.Latency
 	// Turned counts, by window and by reason, newcomers that did not get in.
 	Turned map[string]map[string]int
-	Error  string
+	// Again counts, by window, how often newcomers who show their token in the first frame
+	// had to try again, since too many others showed none.
+	Again map[string]int
+	Error string
 }
 
 // Clients are the good clients. Do may be called by one goroutine at a time. Close must
@@ -98,6 +101,7 @@ type Clients struct {
 	mu     sync.Mutex
 	faults map[string]int
 	turned map[string]map[string]int
+	tries  map[string]int
 }
 
 // tokenLife is that of good clients' tokens: longer than any run.
@@ -108,7 +112,7 @@ const PerAddress = 50
 
 // New mints the clients' tokens with the secret. Nobody connects yet.
 func New(cfg Config, secret string) (*Clients, error) {
-	a := &Clients{cfg: cfg, faults: map[string]int{}, turned: map[string]map[string]int{}, addresses: max(1, cfg.Clients/PerAddress)}
+	a := &Clients{cfg: cfg, faults: map[string]int{}, turned: map[string]map[string]int{}, tries: map[string]int{}, addresses: max(1, cfg.Clients/PerAddress)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	var problems []error
 	mint := func(user string, permissions ...string) string {
@@ -190,7 +194,7 @@ func (a *Clients) report(r *Report) {
 	r.Events = a.events.Load()
 	r.Faults = maps.Clone(a.faults)
 	r.Latency, r.Entering, r.Control = a.latency.Latencies(), a.entering.Latencies(), a.passing.Latencies()
-	r.Turned = map[string]map[string]int{}
+	r.Turned, r.Again = map[string]map[string]int{}, maps.Clone(a.tries)
 	for window, counts := range a.turned {
 		r.Turned[window] = maps.Clone(counts)
 	}
@@ -291,6 +295,12 @@ func (a *Clients) counted() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.faults)
+}
+
+func (a *Clients) again(window string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tries[window]++
 }
 
 func (a *Clients) turnedAway(window, why string) {

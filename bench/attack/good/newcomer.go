@@ -23,6 +23,13 @@ import (
 // newcomerPatience is how long a newcomer waits until it has what it came for.
 const newcomerPatience = 10 * time.Second
 
+// errCrowded is a handshake without a token that is refused since too many others have
+// shown none: whoever shows it in the first frame cannot be told from them, and tries again
+// after crowdedPause, half of what the edge asks for. Nobody else ever has to.
+var errCrowded = errors.New("HTTP 503")
+
+const crowdedPause = 500 * time.Millisecond
+
 // newcomers come at a rate until ctx ends; the function returns when the last has left.
 func (a *Clients) newcomers(ctx context.Context, rate float64, window string) {
 	rng := rand.New(rand.NewPCG(a.cfg.Seed, uint64(swarm.Now())))
@@ -37,9 +44,19 @@ func (a *Clients) newcomers(ctx context.Context, rate float64, window string) {
 		began := swarm.Now()
 		group.Go(func() {
 			// A newcomer that has begun finishes.
-			err := a.visit(context.WithoutCancel(ctx), n)
+			byFrame := n%2 == 0
+			err := a.visit(context.WithoutCancel(ctx), n, byFrame)
+			for byFrame && errors.Is(err, errCrowded) && swarm.Now()-began < int64(newcomerPatience) {
+				a.again(window)
+				<-time.After(crowdedPause)
+				err = a.visit(context.WithoutCancel(ctx), n, byFrame)
+			}
 			if err != nil {
-				a.turnedAway(window, err.Error())
+				how := "token in the handshake"
+				if byFrame {
+					how = "token in the first frame"
+				}
+				a.turnedAway(window, how+": "+err.Error())
 				return
 			}
 			a.entering.Add(began, swarm.Now())
@@ -48,11 +65,11 @@ func (a *Clients) newcomers(ctx context.Context, rate float64, window string) {
 }
 
 // visit comes, reads the last events of a channel, and leaves.
-func (a *Clients) visit(ctx context.Context, n int) error {
+func (a *Clients) visit(ctx context.Context, n int, byFrame bool) error {
 	ctx, cancel := context.WithTimeout(ctx, newcomerPatience)
 	defer cancel()
 	from := netip.AddrFrom4([4]byte{127, 1, 1, byte(1 + n%a.addresses)})
-	p, err := a.dial(ctx, from, a.visitor, n%2 == 0)
+	p, err := a.dial(ctx, from, a.visitor, byFrame)
 	if err != nil {
 		return err
 	}
