@@ -272,6 +272,7 @@ func TestNothingBehindAPlainRequestIsOne(t *testing.T) {
 	_, e := started(t)
 	for _, first := range []string{
 		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"GET /ws/nobody HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /ws/dhruva HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example.com\r\n\r\n",

@@ -39,7 +39,8 @@ type Config struct {
 	// Catalogue is the catalogue of events. Default: the 47.
 	Catalogue *catalogue.Catalogue
 	// Origins are the hostnames of pages, beside the edge's own, whose scripts may
-	// connect.
+	// connect. Where a service needs no token and the connection is not encrypted, the
+	// edge's own are none but those that Metrics is served under.
 	Origins []string
 	// LocalOrigins allows pages from loopback addresses and from files, for
 	// development.
@@ -49,7 +50,9 @@ type Config struct {
 	// OpenMetrics also serves /metrics on the shared listener, for development.
 	OpenMetrics bool
 	// Metrics serves /metrics and /healthz, Admin these and /debug/pprof/, each to the
-	// networks that it allows.
+	// networks that it allows, on 64 connections, and only under a name that no page of
+	// another site can have: an address, a name without a dot, that of Addr, or one of
+	// Origins.
 	Metrics, Admin Operators
 	// Gate bounds handshakes, and says who is a proxy.
 	Gate limit.GateConfig
@@ -105,7 +108,7 @@ type Service struct {
 type Operators struct {
 	// Addr is its address; empty for none.
 	Addr string
-	// Allow are the networks that are answered; others get 403.
+	// Allow are the networks that are answered; other connections are cut.
 	Allow limit.Networks
 }
 

@@ -95,9 +95,15 @@ func reader(t *testing.T, user string) string {
 // knock asks for a WebSocket with some headers.
 func knock(t *testing.T, e *edge.Edge, service schema.Service, header http.Header) (*client, *http.Response, error) {
 	t.Helper()
+	return knockAs(t, e, service, "", header)
+}
+
+// knockAs does so under a name.
+func knockAs(t *testing.T, e *edge.Edge, service schema.Service, host string, header http.Header) (*client, *http.Response, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ws, response, err := websocket.Dial(ctx, "ws://"+e.HTTPAddr().String()+"/ws/"+string(service), &websocket.DialOptions{HTTPHeader: header})
+	ws, response, err := websocket.Dial(ctx, "ws://"+e.HTTPAddr().String()+"/ws/"+string(service), &websocket.DialOptions{HTTPHeader: header, Host: host})
 	if err != nil {
 		return nil, response, err
 	}
@@ -341,8 +347,8 @@ func TestOperatorsComeFromTheirNetworks(t *testing.T) {
 		url    string
 		status int
 	}{
-		{"http://" + e.MetricsAddr().String() + "/metrics", http.StatusForbidden},
-		{"http://" + e.MetricsAddr().String() + "/healthz", http.StatusForbidden},
+		{"http://" + e.MetricsAddr().String() + "/metrics", 0}, // Cut.
+		{"http://" + e.MetricsAddr().String() + "/healthz", 0},
 		{"http://" + e.AdminAddr().String() + "/metrics", http.StatusOK},
 		{"http://" + e.AdminAddr().String() + "/healthz", http.StatusOK},
 		{"http://" + e.AdminAddr().String() + "/debug/pprof/goroutine?debug=1", http.StatusOK},
@@ -359,7 +365,10 @@ func TestOperatorsComeFromTheirNetworks(t *testing.T) {
 		request.Header.Set("X-Forwarded-For", "192.0.2.1") // Loopback is trusted, but not here.
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			t.Fatal(err)
+			if c.status != 0 {
+				t.Errorf("%s: %v", c.url, err)
+			}
+			continue
 		}
 		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()

@@ -46,6 +46,7 @@ type Edge struct {
 	bus       *stream.Bus
 	follower  *stream.Follower // Nil where no service takes tokens.
 	listeners map[string]net.Listener
+	gated     map[string]*limit.Listener // What is below those.
 	pairs     map[string]*certs.Pair
 	servers   []*http.Server
 	wg        sync.WaitGroup
@@ -73,7 +74,7 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 		services: map[schema.Service]*service{},
 		waiting:  limit.NewCounter[netip.Prefix](cfg.Gate.MaxHalfOpenPerAddress),
 		budget:   budget, memory: newMemory(cfg.MemoryLimit, budget),
-		listeners: map[string]net.Listener{}, pairs: map[string]*certs.Pair{},
+		listeners: map[string]net.Listener{}, gated: map[string]*limit.Listener{}, pairs: map[string]*certs.Pair{},
 	}
 	for name, one := range cfg.Services {
 		s, err := newService(name, one, cfg.Failures)
@@ -169,6 +170,7 @@ func (e *Edge) serve(l net.Listener, handler http.Handler) {
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: answerTimeout, IdleTimeout: 15 * time.Second,
 		MaxHeaderBytes: 16 << 10, Protocols: onlyHTTP1(), ErrorLog: slog.NewLogLogger(e.logger.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // It would answer OPTIONS * and not end the connection.
 	}
 	e.wg.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -32,11 +32,16 @@ const patience = 20 * time.Second
 // edgeOn starts an edge with the shared listener on a server.
 func edgeOn(t *testing.T, srv *natstest.Server, change ...func(*edge.Config)) *edge.Edge {
 	t.Helper()
+	return edgeLogging(t, srv, slog.New(slog.DiscardHandler), change...)
+}
+
+func edgeLogging(t *testing.T, srv *natstest.Server, logger *slog.Logger, change ...func(*edge.Config)) *edge.Edge {
+	t.Helper()
 	cfg := edge.Config{NATS: stream.Config{URL: srv.URL()}, HTTP: "127.0.0.1:0", Services: edge.Public(edge.Service{}), Page: true, OpenMetrics: true, Name: "test", Version: "test"}
 	for _, c := range change {
 		c(&cfg)
 	}
-	e, err := edge.New(cfg, slog.New(slog.DiscardHandler))
+	e, err := edge.New(cfg, logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func TestAnExpiredTokenGetsNothing(t *testing.T) {
 		every(c, func(s *edge.Service) { s.Auth.Leeway = -1 })
 	})
 	s := newStore(t, srv)
-	token := tokenOf(t, auth.MintClaims{User: "u1", Permissions: []string{"dhruva:read"}, Life: 2 * time.Second})
+	token := tokenOf(t, auth.MintClaims{User: "u1", Permissions: []string{"dhruva:read"}, Life: 4 * time.Second})
 	c := enter(t, e, token)
 	c.subscribe("adapter:a", "")
 	ctx, stop := context.WithCancel(t.Context())

@@ -4,10 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"time"
 
+	"golang.org/x/time/rate"
+
+	"github.com/bodhisattva/indranet/edge/audit"
 	"github.com/bodhisattva/indranet/edge/certs"
+	"github.com/bodhisattva/indranet/edge/limit"
+	"github.com/bodhisattva/indranet/schema"
 )
 
 // Names of the listeners that are no service's.
@@ -17,20 +25,31 @@ const (
 	adminListener   = "admin"
 )
 
+// maxOperators bounds the connections of a listener for operators.
+const maxOperators = 64
+
+// acceptErrorEvery is the time between two lines that say that a listener cannot accept
+// connections.
+const acceptErrorEvery = 10 * time.Second
+
 // listenAll opens every listener.
 func (e *Edge) listenAll() error {
 	type one struct {
 		name, addr string
 		tls        certs.Config
-		clients    bool // It is for clients, not for operators.
+		gate       *limit.Gate
+		refused    audit.Event
 	}
-	list := []one{{sharedListener, e.cfg.HTTP, e.cfg.TLS, true}}
+	operators := func(name string, o Operators) one {
+		// No field of it can be out of range.
+		gate, _ := limit.NewGate(limit.GateConfig{Allow: &o.Allow, MaxHalfOpen: maxOperators})
+		return one{name, o.Addr, certs.Config{}, gate, audit.AdminRefused}
+	}
+	list := []one{{sharedListener, e.cfg.HTTP, e.cfg.TLS, e.gate, audit.HandshakeRefused}}
 	for _, s := range e.inOrder() { // In order: the first taken port is named.
-		list = append(list, one{string(s.name), s.cfg.Addr, s.cfg.TLS, true})
+		list = append(list, one{string(s.name), s.cfg.Addr, s.cfg.TLS, e.gate, audit.HandshakeRefused})
 	}
-	list = append(list,
-		one{metricsListener, e.cfg.Metrics.Addr, certs.Config{}, false},
-		one{adminListener, e.cfg.Admin.Addr, certs.Config{}, false})
+	list = append(list, operators(metricsListener, e.cfg.Metrics), operators(adminListener, e.cfg.Admin))
 	for _, l := range list {
 		if l.addr == "" {
 			continue
@@ -40,15 +59,32 @@ func (e *Edge) listenAll() error {
 			return err
 		}
 		e.onStop(func(context.Context) { _ = tcp.Close() })
-		listener := tcp
-		if l.clients {
-			listener = e.gate.Listen(tcp)
-		}
-		if e.listeners[l.name], err = e.encrypt(l.name, listener, l.tls); err != nil {
+		gated := l.gate.Listen(tcp, e.report(l.name, l.refused))
+		e.gated[l.name] = gated
+		if e.listeners[l.name], err = e.encrypt(l.name, gated, l.tls); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// report says what becomes of connections that a listener does not return.
+func (e *Edge) report(name string, refused audit.Event) limit.Report {
+	service := ""
+	if e.services[schema.Service(name)] != nil {
+		service = name
+	}
+	failing := rate.NewLimiter(rate.Every(acceptErrorEvery), 1)
+	return limit.Report{
+		Refused: func(from netip.Addr, reason limit.Reason) {
+			e.audit.Record(refused, service, string(reason), slog.Any("address", from), slog.String("listener", name))
+		},
+		Failed: func(err error) {
+			if failing.Allow() {
+				e.logger.Error("connections cannot be accepted", "listener", name, "error", err)
+			}
+		},
+	}
 }
 
 // encrypt puts TLS over a listener where it is configured.

@@ -58,11 +58,15 @@ func (e *Edge) register() {
 		count("indranet_tls_certificates_loaded_total"+label, pair.Stats().Loaded.Load)
 		count("indranet_tls_certificates_refused_total"+label, pair.Stats().Refused.Load)
 	}
-	count("indranet_handshakes_accepted_total", e.gate.Accepted)
-	count("indranet_handshakes_paced_total", e.gate.Paced)
-	e.metrics.NewGauge("indranet_handshakes_half_open_current", func() float64 { return float64(e.gate.HalfOpen()) })
-	for _, reason := range limit.Reasons() {
-		count(fmt.Sprintf(`indranet_handshakes_refused_total{reason=%q}`, reason), func() uint64 { return e.gate.Refused(reason) })
+	for name, l := range e.gated {
+		label := fmt.Sprintf(`{listener=%q}`, name)
+		count("indranet_handshakes_accepted_total"+label, l.Accepted)
+		count("indranet_handshakes_paced_total"+label, l.Paced)
+		count("indranet_accept_errors_total"+label, l.Failed)
+		e.metrics.NewGauge("indranet_handshakes_half_open_current"+label, func() float64 { return float64(l.HalfOpen()) })
+		for _, reason := range limit.Reasons() {
+			count(fmt.Sprintf(`indranet_handshakes_refused_total{listener=%q,reason=%q}`, name, reason), func() uint64 { return l.Refused(reason) })
+		}
 	}
 	e.metrics.NewGauge("indranet_queued_bytes_current", func() float64 { return float64(e.budget.Used()) })
 	e.metrics.NewGauge("indranet_memory_scarce", func() float64 { return one(e.memory.scarce.Load()) })

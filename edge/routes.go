@@ -31,9 +31,9 @@ func (e *Edge) handler(name string) http.Handler {
 	case sharedListener:
 		return e.once(e.sharedHandler())
 	case metricsListener:
-		return e.operators(e.cfg.Metrics.Allow, false)
+		return e.operators(e.cfg.Metrics.Addr, false)
 	case adminListener:
-		return e.operators(e.cfg.Admin.Allow, true)
+		return e.operators(e.cfg.Admin.Addr, true)
 	}
 	return e.once(e.serviceHandler(e.services[schema.Service(name)]))
 }
@@ -88,8 +88,9 @@ func (e *Edge) serviceHandler(s *service) http.Handler {
 	})
 }
 
-// operators serves those who run the edge, from the networks that are allowed.
-func (e *Edge) operators(allow limit.Networks, all bool) http.Handler {
+// operators serves those who run the edge. Others were not let through to here, but a page
+// in an operator's browser may have had its own name lead here.
+func (e *Edge) operators(addr string, all bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", e.tellHealth(true))
 	mux.HandleFunc("GET /metrics", e.writeMetrics)
@@ -99,12 +100,13 @@ func (e *Edge) operators(allow limit.Networks, all bool) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer := peerOf(r); !allow.Contains(peer) { // Whatever a proxy says: operators come directly.
-			e.audit.Record(audit.AdminRefused, "", "network", slog.String("address", peer.String()))
-			http.Error(w, "not from here", http.StatusForbidden)
+		if host := hostname(r.Host); !e.ours(host) && host != hostname(addr) {
+			e.audit.Record(audit.AdminRefused, "", "host", slog.String("address", peerOf(r).String()), slog.String("host", foreign(host)))
+			http.Error(w, "not under this name", http.StatusForbidden)
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		mux.ServeHTTP(w, r)
 	})
 }
@@ -122,6 +124,7 @@ func (e *Edge) tellHealth(why bool) http.HandlerFunc {
 			Reason string `json:"reason,omitempty"`
 		}{Status: "ok"}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if err := e.Ready(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			if answer.Status = "unavailable"; why {
@@ -200,8 +203,8 @@ func (e *Edge) upgrade(w http.ResponseWriter, r *http.Request, s *service) {
 // mayEnter answers who may not even try. Who may has a place among those of the address
 // that wait, and gives it back.
 func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, address netip.Addr) bool {
-	refuse := func(event audit.Event, reason string, status int, text string) bool {
-		e.audit.Record(event, string(s.name), reason, slog.String("address", address.String()))
+	refuse := func(event audit.Event, reason string, status int, text string, attrs ...slog.Attr) bool {
+		e.audit.Record(event, string(s.name), reason, append(attrs, slog.String("address", address.String()))...)
 		http.Error(w, text, status)
 		return false
 	}
@@ -213,8 +216,9 @@ func (e *Edge) mayEnter(w http.ResponseWriter, r *http.Request, s *service, addr
 		w.Header().Set("Retry-After", "5")
 		return refuse(audit.ConnectionRefused, "memory", http.StatusServiceUnavailable, "no room now, try another time")
 	}
-	if !e.allowed(r) {
-		return refuse(audit.OriginRefused, "origin", http.StatusForbidden, "this origin may not connect here")
+	if !e.allowed(r, s) {
+		origin := slog.String("origin", foreign(strings.Join(r.Header.Values("Origin"), ", ")))
+		return refuse(audit.OriginRefused, "origin", http.StatusForbidden, "this origin may not connect here", origin)
 	}
 	if !e.waiting.Acquire(limit.Key(address)) {
 		w.Header().Set("Retry-After", "1")
@@ -233,8 +237,10 @@ func bearer(header []string) string {
 }
 
 // allowed decides by the Origin header, which browsers always send: absent is no
-// browser; else its hostname must be the one asked for, or a configured one.
-func (e *Edge) allowed(r *http.Request) bool {
+// browser; else its hostname must be the one asked for, or a configured one. Where
+// neither a token nor a certificate is needed, the one asked for must be ours: a page can
+// have its own name lead to here.
+func (e *Edge) allowed(r *http.Request, s *service) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		return true
@@ -250,11 +256,23 @@ func (e *Edge) allowed(r *http.Request) bool {
 		return false
 	}
 	host := strings.ToLower(origin.Hostname())
-	if host == hostname(r.Host) || slices.Contains(e.cfg.Origins, host) {
+	if slices.Contains(e.cfg.Origins, host) || e.cfg.LocalOrigins && loopback(host) {
 		return true
 	}
-	return e.cfg.LocalOrigins && loopback(host)
+	return host == hostname(r.Host) && (s.cfg.RequireAuth || r.TLS != nil || e.ours(host))
 }
+
+// ours reports whether no page of somebody else can have the hostname: an address, a name
+// without a dot, which nobody can register, or a configured one.
+func (e *Edge) ours(host string) bool {
+	return !strings.Contains(host, ".") || net.ParseIP(host) != nil || loopback(host) || slices.Contains(e.cfg.Origins, host)
+}
+
+// maxForeign is how much of a text that anybody may have sent is logged, in bytes.
+const maxForeign = 100
+
+// foreign makes such a text fit for a log.
+func foreign(text string) string { return strconv.QuoteToASCII(text[:min(len(text), maxForeign)]) }
 
 func hostname(hostport string) string {
 	if host, _, err := net.SplitHostPort(hostport); err == nil {

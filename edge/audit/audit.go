@@ -8,6 +8,9 @@
 // reason, the service, and where they are known the address, the connection and the
 // user; never a token, a payload or a secret. Attributes are what the edge knows
 // itself, or what has been checked.
+//
+// They are of level WARN and do not ask the logger whether that is enabled: a log that
+// is to be quiet is not to be blind.
 package audit
 
 import (
@@ -16,6 +19,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/time/rate"
@@ -42,6 +46,9 @@ const (
 	TokenWeakened Event = "token_weakened"
 	// OriginRefused: a page of an origin that is not allowed tried to connect.
 	OriginRefused Event = "origin_refused"
+	// HandshakeRefused: a connection was cut before it was a WebSocket; the reason is a
+	// limit.Reason.
+	HandshakeRefused Event = "handshake_refused"
 	// ConnectionRefused: there was no place for a connection; the reason is the limit.
 	ConnectionRefused Event = "connection_refused"
 	// RateLimited: messages came faster than allowed; the reason is "message" for one
@@ -51,8 +58,8 @@ const (
 	// ProtocolViolation: a connection was closed for what it sent; the reason is the
 	// label of the close code.
 	ProtocolViolation Event = "protocol_violation"
-	// AdminRefused: somebody outside the allowed networks asked for an endpoint of the
-	// operator.
+	// AdminRefused: somebody was refused at a listener of the operator; the reason is a
+	// limit.Reason, or "host" for a request under a name that is not the edge's.
 	AdminRefused Event = "admin_refused"
 )
 
@@ -108,7 +115,9 @@ func (l *Log) Record(event Event, service, reason string, attrs ...slog.Attr) {
 	if n := count.suppressed.Swap(0); n > 0 {
 		facts = append(facts, slog.Uint64("not_logged", n))
 	}
-	l.logger.LogAttrs(context.Background(), slog.LevelWarn, "security event", slog.Attr{Key: "security", Value: slog.GroupValue(facts...)})
+	record := slog.NewRecord(time.Now(), slog.LevelWarn, "security event", 0)
+	record.AddAttrs(slog.Attr{Key: "security", Value: slog.GroupValue(facts...)})
+	_ = l.logger.Handler().Handle(context.Background(), record) // As slog.Logger, which has nobody to tell either.
 }
 
 // Count is how often an event was recorded for a service and a reason.

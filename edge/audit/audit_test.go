@@ -90,3 +90,14 @@ func TestAFloodHidesNothingElse(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestALogThatIsQuietIsNotBlind: whatever level it has.
+func TestALogThatIsQuietIsNotBlind(t *testing.T) {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelError, slog.LevelError + 100} {
+		var out bytes.Buffer
+		New(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: level})).With("edge", "e1"), metrics.NewSet()).Record(AuthRefused, "dhruva", "expired")
+		if got := lines(t, out.String()); len(got) != 1 || got[0].Level != "WARN" || got[0].Security.Reason != "expired" || !strings.Contains(out.String(), `"edge":"e1"`) {
+			t.Errorf("%v: %s", level, out.String())
+		}
+	}
+}

@@ -12,9 +12,9 @@ import (
 // All methods are safe for concurrent use.
 type Conn struct {
 	// Static after construction.
-	bare  net.Conn
-	gate  *Gate
-	proxy *proxied // nil where no PROXY header is read
+	bare     net.Conn
+	listener *Listener
+	proxy    *proxied // nil where no PROXY header is read
 
 	// The place. Guarded by mu.
 	mu    sync.Mutex
@@ -25,12 +25,12 @@ type Conn struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-func newConn(bare net.Conn, gate *Gate, key netip.Prefix, proxy bool) *Conn {
-	c := &Conn{bare: bare, gate: gate, key: key}
+func newConn(bare net.Conn, listener *Listener, key netip.Prefix, proxy bool) *Conn {
+	c := &Conn{bare: bare, listener: listener, key: key}
 	if proxy {
 		c.proxy = new(proxied)
 	}
-	if d := gate.config.HandshakeTimeout; d > 0 {
+	if d := listener.gate.config.HandshakeTimeout; d > 0 {
 		c.mu.Lock() // expire waits until timer is there
 		c.timer = time.AfterFunc(d, c.expire)
 		c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Conn) release() bool {
 	if timer != nil {
 		timer.Stop()
 	}
-	c.gate.release(key)
+	c.listener.release(key)
 	return true
 }
 
@@ -93,7 +93,7 @@ func (c *Conn) charge(key netip.Prefix) error {
 	if c.over {
 		return nil // opened already, or closed, which the reader will see
 	}
-	if reason := c.gate.acquire(key); reason != "" {
+	if reason := c.listener.gate.acquire(key); reason != "" {
 		return &Refusal{Reason: reason}
 	}
 	c.key = key
@@ -103,8 +103,19 @@ func (c *Conn) charge(key netip.Prefix) error {
 // expire ends a handshake that lasts too long.
 func (c *Conn) expire() {
 	if c.release() {
-		c.gate.refuse(c.bare, ReasonTimeout)
+		c.listener.refuse(c.bare, c.known(), ReasonTimeout)
 	}
+}
+
+// known is the client's address where a PROXY header has named it, else the peer's. It
+// does not wait for the header.
+func (c *Conn) known() netip.Addr {
+	if c.proxy != nil {
+		if from := c.proxy.named.Load(); from != nil {
+			return *from
+		}
+	}
+	return AddrOf(c.bare.RemoteAddr())
 }
 
 // Read reads from the connection. The first one waits for the PROXY header where one is

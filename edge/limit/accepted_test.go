@@ -21,7 +21,7 @@ import (
 // upgrading serves WebSockets on a server behind the gate, and hands the engine what
 // Opened returns. Each connection is told on served, and stays open until the client
 // closes it.
-func upgrading(t *testing.T, g *Gate, secure bool) (s *httptest.Server, served chan net.Conn) {
+func upgrading(t *testing.T, g *observed, secure bool) (s *httptest.Server, served chan net.Conn) {
 	t.Helper()
 	engine, err := conn.New(conn.Config{})
 	if err != nil {
@@ -40,7 +40,7 @@ func upgrading(t *testing.T, g *Gate, secure bool) (s *httptest.Server, served c
 		}
 	}))
 	_ = s.Listener.Close()
-	s.Listener = g.Listen(listen(t))
+	s.Listener = g.Listen(listen(t), Report{})
 	if secure {
 		s.StartTLS()
 	} else {
@@ -173,7 +173,7 @@ func TestAPlaceComesBackFromAStalledTLSHandshake(t *testing.T) {
 func TestThePlaceIsGivenBackOnce(t *testing.T) {
 	g := newGate(t, GateConfig{MaxHalfOpen: 1000, MaxHalfOpenPerAddress: 1000, HandshakeTimeout: time.Millisecond})
 	l := listen(t)
-	gated := g.Listen(l)
+	gated := g.Listen(l, Report{})
 	defer func() { _ = gated.Close() }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for range 200 {
@@ -212,7 +212,7 @@ func TestOpenedKnowsItsOwnOnly(t *testing.T) {
 func TestCloseWriteReachesTheSocket(t *testing.T) {
 	g := newGate(t, GateConfig{})
 	l := listen(t)
-	gated := g.Listen(l)
+	gated := g.Listen(l, Report{})
 	defer func() { _ = gated.Close() }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	client := dial(t, "127.0.0.1", port)

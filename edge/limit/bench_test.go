@@ -34,14 +34,14 @@ func BenchmarkHandshake(b *testing.B) {
 		config GateConfig
 	}{{"limits=none", GateConfig{}}, {"limits=all-but-time", timeless}, {"limits=all", all}} {
 		b.Run(c.name, func(b *testing.B) {
-			g := newGate(b, c.config)
+			l := newGate(b, c.config).Listen(&pipes{}, Report{})
 			bare := &still{remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5678}}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := g.wait(b.Context()); err != nil {
+				if err := l.wait(); err != nil {
 					b.Fatal(err)
 				}
-				Opened(g.admit(bare))
+				Opened(l.admit(bare))
 			}
 		})
 	}
@@ -49,11 +49,11 @@ func BenchmarkHandshake(b *testing.B) {
 
 // BenchmarkRefuse is what one connection of a flood costs, with the network left out.
 func BenchmarkRefuse(b *testing.B) {
-	g := newGate(b, GateConfig{ArrivalsPerAddress: 1})
+	l := newGate(b, GateConfig{ArrivalsPerAddress: 1}).Listen(&pipes{}, Report{})
 	bare := &still{remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5678}}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.admit(bare)
+		l.admit(bare)
 	}
 }
 
@@ -71,8 +71,8 @@ func BenchmarkConnect(b *testing.B) {
 		sent string
 	}{
 		{"gate=none", func(l net.Listener) net.Listener { return l }, "x"},
-		{"gate=plain", func(l net.Listener) net.Listener { return newGate(b, config).Listen(l) }, "x"},
-		{"gate=proxy", func(l net.Listener) net.Listener { return newGate(b, proxy).Listen(l) }, header + "x"},
+		{"gate=plain", func(l net.Listener) net.Listener { return newGate(b, config).Listen(l, Report{}) }, "x"},
+		{"gate=proxy", func(l net.Listener) net.Listener { return newGate(b, proxy).Listen(l, Report{}) }, header + "x"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			inner := listen(b)
@@ -214,7 +214,7 @@ func TestWhatRunsPerMessageAllocatesNothing(t *testing.T) {
 	c.Acquire(address(1))
 	let, refused := NewRate(1000), NewRate(1)
 	bare := &still{remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
-	full := newGate(t, GateConfig{ArrivalsPerAddress: 1})
+	full := newGate(t, GateConfig{ArrivalsPerAddress: 1}).Listen(&pipes{}, Report{})
 	full.admit(bare)
 	for name, run := range map[string]func(){
 		"Client":  func() { n.Client(peer, xff, "") },

@@ -20,9 +20,9 @@
 //  3. Accept never waits for a peer. It waits for its pace, with what it has not yet
 //     accepted in the kernel's backlog, and returns at once when the listener closes.
 //  4. One address takes a bounded share: of half-open places, of new connections a
-//     second. Connections of trusted proxies are the proxies' clients: they have no
+//     second. One listener leaves half-open places to the others. Connections of trusted proxies are the proxies' clients: they have no
 //     share until the client's address is known.
-//  5. Every refusal has a Reason and is counted under it.
+//  5. Every refusal has a Reason, is counted under it, and told with its address.
 //  6. Memory is bounded: Counter keeps nothing for a key that nobody holds, Failures
 //     and the arrivals of a Gate keep the newest keys up to a number.
 //  7. Nothing is paid per message but one token bucket (Rate), made at the first one.
@@ -32,7 +32,7 @@
 // One Gate is shared by all listeners of an edge, below TLS:
 //
 //	gate, err := limit.NewGate(config)
-//	l = gate.Listen(l)                    // counts, paces, reads PROXY headers
+//	l = gate.Listen(l, report)            // counts, paces, reads PROXY headers
 //	l = tls.NewListener(l, tlsConfig)     // where there is TLS
 //	go server.Serve(l)                    // net/http
 //

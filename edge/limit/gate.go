@@ -1,10 +1,8 @@
 package limit
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -15,6 +13,8 @@ import (
 // GateConfig is what a Gate lets through. A limit of 0 is off; DefaultGate has
 // reasonable ones.
 type GateConfig struct {
+	// Allow are the networks that may connect at all; nil for all of them.
+	Allow *Networks
 	// Trusted are the proxies in front of the edge. No limit by address counts
 	// their connections, until a PROXY header has named the client. Default nobody.
 	Trusted Networks
@@ -24,7 +24,9 @@ type GateConfig struct {
 	// means 5 s: a proxy sends it with the first segment.
 	ProxyTimeout time.Duration
 	// MaxHalfOpen bounds the connections whose handshake is not over, of all
-	// listeners together, MaxHalfOpenPerAddress those of one Key.
+	// listeners together, MaxHalfOpenPerAddress those of one Key. Of several listeners
+	// none takes more than three times what it leaves to the others: three quarters where
+	// only one is flooded.
 	MaxHalfOpen, MaxHalfOpenPerAddress int
 	// ArrivalsPerAddress bounds the new connections a second of one Key, with a
 	// burst of one second's worth. What is above is closed at once.
@@ -83,8 +85,12 @@ type Reason string
 
 // The reasons.
 const (
+	// ReasonNetwork: the peer is in none of GateConfig.Allow.
+	ReasonNetwork Reason = "network"
 	// ReasonHalfOpen: GateConfig.MaxHalfOpen was reached.
 	ReasonHalfOpen Reason = "half_open"
+	// ReasonHalfOpenListener: the listener has its share of GateConfig.MaxHalfOpen.
+	ReasonHalfOpenListener Reason = "half_open_listener"
 	// ReasonHalfOpenAddress: GateConfig.MaxHalfOpenPerAddress was reached.
 	ReasonHalfOpenAddress Reason = "half_open_address"
 	// ReasonArrivals: the address made too many connections within a second.
@@ -104,7 +110,7 @@ const (
 // Reasons lists all reasons, for metrics that are there before the first refusal.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonHalfOpen, ReasonHalfOpenAddress, ReasonArrivals, ReasonTimeout,
+		ReasonNetwork, ReasonHalfOpen, ReasonHalfOpenListener, ReasonHalfOpenAddress, ReasonArrivals, ReasonTimeout,
 		ReasonUntrusted, ReasonProxyMissing, ReasonProxyMalformed, ReasonProxyTimeout,
 	}
 }
@@ -125,19 +131,17 @@ func (r *Refusal) Error() string {
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Gate is what all listeners of an edge share: the limits of connections whose handshake
-// is not over, the pace of accepting, and the counts. All methods are safe for concurrent
-// use. It has nothing to close.
+// is not over, and the pace of accepting. All methods are safe for concurrent use. It has
+// nothing to close.
 type Gate struct {
 	// Static after construction.
 	config   GateConfig
 	pace     *rate.Limiter // nil without one
 	arrivals *arrivals     // nil without a limit
 	held     *Counter[netip.Prefix]
-	refused  map[Reason]*atomic.Uint64
 
 	// Counts.
-	halfOpen        atomic.Int64
-	accepted, paced atomic.Uint64
+	halfOpen, listeners atomic.Int64
 }
 
 // NewGate returns a gate. The error names every field of the configuration that is out
@@ -156,68 +160,16 @@ func NewGate(config GateConfig) (*Gate, error) {
 		config:   config,
 		arrivals: newArrivals(config.ArrivalsPerAddress),
 		held:     NewCounter[netip.Prefix](config.MaxHalfOpenPerAddress),
-		refused:  map[Reason]*atomic.Uint64{},
 	}
 	if config.Pace > 0 {
 		g.pace = rate.NewLimiter(rate.Limit(config.Pace), config.PaceBurst)
 	}
-	for _, reason := range Reasons() {
-		g.refused[reason] = new(atomic.Uint64)
-	}
 	return g, nil
 }
 
-// HalfOpen is how many connections are accepted and neither opened nor closed.
+// HalfOpen is how many connections of all listeners are accepted and neither opened nor
+// closed.
 func (g *Gate) HalfOpen() int { return int(g.halfOpen.Load()) }
-
-// Accepted is how many connections Accept has returned, also those that were refused
-// later for their PROXY header.
-func (g *Gate) Accepted() uint64 { return g.accepted.Load() }
-
-// Paced is how many times Accept waited for its pace.
-func (g *Gate) Paced() uint64 { return g.paced.Load() }
-
-// Refused is how many connections were closed for the reason.
-func (g *Gate) Refused(reason Reason) uint64 {
-	if n := g.refused[reason]; n != nil {
-		return n.Load()
-	}
-	return 0
-}
-
-// wait waits for the pace, until ctx ends.
-func (g *Gate) wait(ctx context.Context) error {
-	if g.pace == nil || g.pace.Allow() {
-		return nil
-	}
-	g.paced.Add(1)
-	return g.pace.Wait(ctx)
-}
-
-// admit makes a Conn of an accepted connection, or refuses it and returns nil.
-func (g *Gate) admit(bare net.Conn) *Conn {
-	peer := AddrOf(bare.RemoteAddr())
-	trusted := g.config.Trusted.Contains(peer)
-	var key netip.Prefix
-	if !trusted {
-		key = Key(peer)
-	}
-	if !trusted && g.config.Proxy == ProxyOnly {
-		g.refuse(bare, ReasonUntrusted)
-		return nil
-	}
-	if reason := g.acquire(key); reason != "" {
-		g.refuse(bare, reason)
-		return nil
-	}
-	if n := g.halfOpen.Add(1); g.config.MaxHalfOpen > 0 && n > int64(g.config.MaxHalfOpen) {
-		g.release(key)
-		g.refuse(bare, ReasonHalfOpen)
-		return nil
-	}
-	g.accepted.Add(1)
-	return newConn(bare, g, key, trusted && g.config.Proxy != ProxyOff)
-}
 
 // acquire takes a place of the address's share, or says why not.
 func (g *Gate) acquire(key netip.Prefix) Reason {
@@ -228,20 +180,4 @@ func (g *Gate) acquire(key netip.Prefix) Reason {
 		return ReasonHalfOpenAddress
 	}
 	return ""
-}
-
-// release gives a place back.
-func (g *Gate) release(key netip.Prefix) {
-	g.held.Release(key)
-	g.halfOpen.Add(-1)
-}
-
-// refuse counts a connection and cuts it: a reset costs neither side a wait, where a
-// goodbye would keep the kernel busy with it for a minute.
-func (g *Gate) refuse(bare net.Conn, reason Reason) {
-	g.refused[reason].Add(1)
-	if tcp, ok := bare.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // then it is closed the slower way
-	}
-	_ = bare.Close()
 }

@@ -19,13 +19,38 @@ import (
 const request = "GET / HTTP/1.1\r\nHost: edge\r\n\r\n"
 
 // newGate returns a gate, which must have all its places when the test ends.
-func newGate(t testing.TB, config GateConfig) *Gate {
+func newGate(t testing.TB, config GateConfig) *observed {
 	t.Helper()
 	g, err := NewGate(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g
+	return &observed{Gate: g}
+}
+
+// observed is a gate whose counts are those of all its listeners.
+type observed struct {
+	*Gate
+	listeners []*Listener
+}
+
+func (o *observed) Listen(inner net.Listener, report Report) *Listener {
+	l := o.Gate.Listen(inner, report)
+	o.listeners = append(o.listeners, l)
+	return l
+}
+
+func (o *observed) sum(count func(*Listener) uint64) (sum uint64) {
+	for _, l := range o.listeners {
+		sum += count(l)
+	}
+	return sum
+}
+
+func (o *observed) Accepted() uint64 { return o.sum((*Listener).Accepted) }
+func (o *observed) Paced() uint64    { return o.sum((*Listener).Paced) }
+func (o *observed) Refused(reason Reason) uint64 {
+	return o.sum(func(l *Listener) uint64 { return l.Refused(reason) })
 }
 
 // listen returns a listener on a port of all loopback addresses.
@@ -40,16 +65,17 @@ func listen(t testing.TB) net.Listener {
 
 // serve serves HTTP behind the gate and returns the port. Unless the handler says
 // something else, the answer's body is the client's address.
-func serve(t testing.TB, g *Gate, timeout time.Duration, handler http.HandlerFunc) (port string) {
+func serve(t testing.TB, g *observed, timeout time.Duration, handler http.HandlerFunc) (port string) {
 	t.Helper()
 	if handler == nil {
 		handler = func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }
 	}
 	l := listen(t)
+	gated := g.Listen(l, Report{})
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: timeout}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := server.Serve(g.Listen(l)); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(gated); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("the server ended: %v", err)
 		}
 	})
@@ -320,7 +346,7 @@ func (p *pipes) last() net.Conn { return p.peers[len(p.peers)-1] }
 func TestAcceptKeepsItsPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t, GateConfig{Pace: 10, PaceBurst: 3})
-		one, two := g.Listen(&pipes{}), g.Listen(&pipes{})
+		one, two := g.Listen(&pipes{}, Report{}), g.Listen(&pipes{}, Report{})
 		began := time.Now()
 		for i := range 13 { // both listeners share the pace
 			l := one
@@ -345,7 +371,7 @@ func TestAcceptKeepsItsPace(t *testing.T) {
 func TestCloseEndsAWaitingAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t, GateConfig{Pace: 1})
-		l := g.Listen(&pipes{})
+		l := g.Listen(&pipes{}, Report{})
 		nc, err := l.Accept()
 		if err != nil {
 			t.Fatal(err)
@@ -372,7 +398,7 @@ func TestAHandshakeEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t, GateConfig{HandshakeTimeout: 10 * time.Second})
 		p := &pipes{}
-		l := g.Listen(p)
+		l := g.Listen(p, Report{})
 		accept := func() *Conn {
 			nc, err := l.Accept()
 			if err != nil {

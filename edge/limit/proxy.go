@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -67,6 +68,8 @@ type proxied struct {
 
 	// drained says that the header was read and nothing is left that came with it.
 	drained atomic.Bool
+	// named is the client's address as soon as it is known.
+	named atomic.Pointer[netip.Addr]
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -108,12 +111,12 @@ func (c *Conn) readBehindHeader(b []byte) (int, error) {
 // share.
 func (c *Conn) readHeader() {
 	p := c.proxy
-	p.setBound(c.bare, time.Now().Add(c.gate.config.ProxyTimeout))
+	p.setBound(c.bare, time.Now().Add(c.listener.gate.config.ProxyTimeout))
 	r := bufio.NewReaderSize(c.bare, proxyBuffer)
 	p.from, p.err = c.parseHeader(r)
 	if refusal := (*Refusal)(nil); errors.As(p.err, &refusal) {
 		c.release()
-		c.gate.refuse(c.bare, refusal.Reason)
+		c.listener.refuse(c.bare, c.known(), refusal.Reason)
 		// net/http answers no request that ended in an error of a read.
 		p.err = &net.OpError{
 			Op: "read", Net: c.bare.LocalAddr().Network(),
@@ -145,7 +148,7 @@ func (c *Conn) parseHeader(r *bufio.Reader) (net.Addr, error) {
 		return nil, &Refusal{Reason: ReasonProxyTimeout, Err: err}
 	case !errors.Is(err, proxyproto.ErrNoProxyProtocol):
 		return nil, &Refusal{Reason: ReasonProxyMalformed, Err: err}
-	case c.gate.config.Proxy == ProxyOptional:
+	case c.listener.gate.config.Proxy == ProxyOptional:
 		return nil, nil
 	default:
 		return nil, &Refusal{Reason: ReasonProxyMissing}
@@ -156,10 +159,12 @@ func (c *Conn) parseHeader(r *bufio.Reader) (net.Addr, error) {
 	if !header.TransportProtocol.IsStream() {
 		return nil, &Refusal{Reason: ReasonProxyMalformed, Err: errors.New("not a stream")}
 	}
-	key := Key(AddrOf(header.SourceAddr))
+	from := AddrOf(header.SourceAddr)
+	key := Key(from)
 	if !key.IsValid() {
 		return nil, nil // a client on a Unix socket of the proxy
 	}
+	c.proxy.named.Store(&from)
 	if err := c.charge(key); err != nil {
 		return nil, err
 	}

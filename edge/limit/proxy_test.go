@@ -152,10 +152,10 @@ func TestALateHeaderIsRefused(t *testing.T) {
 }
 
 // proxiedPipe returns a connection that waits for a PROXY header, and its peer.
-func proxiedPipe(t *testing.T, g *Gate) (*Conn, net.Conn) {
+func proxiedPipe(t *testing.T, g *observed) (*Conn, net.Conn) {
 	t.Helper()
 	p := &pipes{}
-	nc, err := g.Listen(p).Accept()
+	nc, err := g.Listen(p, Report{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
