@@ -9,7 +9,7 @@
 // NATS loses on the live path. Where the log does not hold all of them, or is not the
 // one that the position is of, the sequence ends with an error that says so instead of
 // leaving something out. Everything that passes by itself, such as an election, is
-// waited for.
+// waited for; what NATS does not permit ends it with publisher.ErrForbidden.
 //
 // How it works: copies of stored events arrive live and carry the sequence of the event
 // before them on the channel. A gap in that chain is read from the log at once. A lost
@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -298,14 +299,29 @@ const (
 	pauseMost  = time.Second
 )
 
+// forbidden is what NATS has refused since before was the connection's last error, if it
+// is a request about the stream. Nobody answers what may not be published.
+func (c *cursor) forbidden(before error) error {
+	last := c.r.nc.LastError()
+	f := publisher.Forbidden(last)
+	if f == nil || last == before || f.Subscribe || !strings.HasSuffix(f.Subject, "."+c.stream) { //nolint:errorlint // Each is made anew.
+		return nil
+	}
+	f.Role = "edge"
+	return f
+}
+
 // patiently does something until it works, ctx is done, or it fails for good.
 func (c *cursor) patiently(ctx context.Context, do func() error) error {
 	pause := pauseFirst
 	for {
+		before := c.r.nc.LastError()
 		err := do()
 		switch {
 		case err == nil || errors.Is(err, errStopped):
 			return err
+		case c.forbidden(before) != nil:
+			return fmt.Errorf("reader: %w", c.forbidden(before))
 		case ctx.Err() != nil:
 			return fmt.Errorf("reader: %w", context.Cause(ctx))
 		case errors.Is(err, ErrExpired) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrAhead):

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -280,4 +283,30 @@ func TestFollowOutlastsLeaderChanges(t *testing.T) {
 		f.want(t, fmt.Sprintf("%04d", i))
 	}
 	<-done
+}
+
+func TestWhatNATSForbidsEndsTheSequence(t *testing.T) {
+	srv := natstest.Start(t, natstest.Streams(schema.Mahavishnu), natstest.Configure(func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "all", Password: "p"},
+			{Username: "some", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.GET.>"}}}},
+		}
+		o.NoAuthUser = "all"
+	}))
+	publish(t, publisherOn(t, srv.Connect(t)), "a", "1")
+	nc := srv.Connect(t, nats.UserInfo("some", "p"))
+	for name, read := range map[string]func(context.Context, schema.Service, schema.Channel, reader.Position) iter.Seq2[reader.Event, error]{
+		"Read": reader.New(nc).Read, "Follow": reader.New(nc).Follow,
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		for _, err := range read(ctx, schema.Mahavishnu, channel(t, "workflow:a"), reader.Position{}) {
+			if !errors.Is(err, publisher.ErrForbidden) || !strings.Contains(err.Error(), "the role edge") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%s: did not end", name)
+		}
+		cancel()
+	}
 }
