@@ -71,13 +71,13 @@ func run(ctx context.Context, args []string, std stdio) int {
 
 // packages are the names with which packages begin their errors. They are for those who
 // read code.
-var packages = regexp.MustCompile(`^(?:(?:auth|certs|client|config|conn|directget|edge|feed|publisher|reader|request|schema|stream|wire): )+`)
+var packages = regexp.MustCompile(`(^|: )(?:(?:auth|certs|client|config|conn|directget|edge|feed|publisher|reader|request|schema|stream|wire): )+`)
 
 // said is an error for who reads a terminal: each line says whose it is.
 func said(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		lines[i] = "indranet: " + visible(packages.ReplaceAllString(line, ""))
+		lines[i] = "indranet: " + visible(packages.ReplaceAllString(line, "$1"))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -90,6 +90,7 @@ func TestErrorsAreForWhoReadsTheTerminal(t *testing.T) {
 	for text, want := range map[string]string{
 		"client: refused by the edge: no":        "indranet: refused by the edge: no",
 		"publisher: stream: both\nauth: mint: x": "indranet: both\nindranet: mint: x",
+		"feed: away: directget: no answer":       "indranet: away: no answer",
 		"stream IND_X: \x1b[2J":                  `indranet: stream IND_X: \u001b[2J`,
 	} {
 		if got := said(errors.New(text)); got != want {
