@@ -74,7 +74,7 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 		logger.Warn("configuration", "warning", warning.Error())
 	}
 	if err := limitMemory(cfg.MemoryLimit); err != nil {
-		return err
+		logger.Warn("nothing guards the memory; set memory_limit", "error", err)
 	}
 	edgeCfg.Version = buildVersion()
 	e, err := edge.New(edgeCfg, logger)
@@ -114,14 +114,15 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 }
 
 // limitMemory tells the collector what the process may use: what is configured, else
-// what the container allows, less a tenth for what the collector does not see.
+// what the container allows, less a tenth for what the collector does not see. The error
+// says why it is not known what the container allows.
 func limitMemory(configured int64) error {
 	if configured > 0 {
 		debug.SetMemoryLimit(configured / 10 * 9)
 		return nil
 	}
 	if _, err := memlimit.Set(); err != nil {
-		return fmt.Errorf("the memory limit of the container: %w", err)
+		return fmt.Errorf("the memory limit of the container is not known: %w", err)
 	}
 	return nil
 }
