@@ -17,6 +17,14 @@ type Config struct {
 	PageFrames, PageBytes int
 	// Linger is how long a feed stays after its last subscriber. Default 30 s.
 	Linger time.Duration
+	// MaxFeeds bounds the feeds of the service, those that linger included. Where there
+	// are as many the longest without a subscriber makes room for a new one, and where
+	// none is without, a new one is refused with ErrFull; those that are there notice
+	// nothing. A feed without events takes about 3.5 KB. Default 50,000.
+	MaxFeeds int
+	// MaxLingering bounds the feeds that have no subscriber. Above that, the longest
+	// without one ends at once. Default 4096.
+	MaxLingering int
 	// TailCheck is the time between two comparisons of a feed with the log,
 	// varied by a quarter. Default 3 s.
 	TailCheck time.Duration
@@ -58,6 +66,8 @@ func (c Config) withDefaults() Config {
 	def(&c.PassingEntries, 1024)
 	def(&c.PassingBytes, 64<<10)
 	def(&c.Reads, 2)
+	def(&c.MaxFeeds, 50_000)
+	def(&c.MaxLingering, 4096)
 	def(&c.scanFrom, scanFrom)
 	span(&c.Linger, 30*time.Second)
 	span(&c.TailCheck, 3*time.Second)
@@ -84,6 +94,10 @@ type Stats struct {
 	// Expired counts cursors whose position the log no longer held, Epochs the
 	// changes of epoch.
 	Expired, Epochs atomic.Uint64
-	// Feeds is the number of open feeds; it also falls.
-	Feeds atomic.Int64
+	// Full counts feeds that were refused because there were MaxFeeds, or because only
+	// served ones were wanted (Set.OpenServed).
+	Full atomic.Uint64
+	// Feeds is the number of open feeds, Lingering that of those among them without a
+	// subscriber; both also fall.
+	Feeds, Lingering atomic.Int64
 }

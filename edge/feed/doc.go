@@ -44,7 +44,9 @@
 //     more than two history reads of a service are in flight; repairs have a slot
 //     of their own. What cannot be read delays nothing else for ever.
 //  5. Memory is bounded: a ring and transient events by count and bytes, a cursor by
-//     two pages, of which its owner may allow less.
+//     two pages, of which its owner may allow less. Feeds are bounded by number, and
+//     those that nobody is at by a smaller one: where there is no room a new feed is
+//     refused, and none that somebody is at notices.
 //
 // # Ownership
 //

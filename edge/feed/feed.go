@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Feed struct {
 	// Guarded by Set.mu.
 	users     int
 	idleSince time.Time
+	idle      *list.Element // Its place among the lingering; nil while it has users.
 
 	// Guarded by mu.
 	mu    sync.RWMutex

@@ -97,6 +97,8 @@ var (
 	// ErrUnavailable: the log cannot be reached, or cannot be believed until an
 	// operator repaired the stream. Nothing was done.
 	ErrUnavailable = errors.New("feed: the log is unavailable")
+	// ErrFull: there is no room for another feed. Nothing was done.
+	ErrFull = errors.New("feed: too many feeds")
 	// ErrClosed: the set has been stopped.
 	ErrClosed = errors.New("feed: closed")
 )

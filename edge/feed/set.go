@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,7 @@ type Set struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	feeds    map[string]*Feed
+	idle     *list.List // The *Feed without users, the longest first.
 	sources  map[sourceKey]*source
 	opening  []*source
 	openers  bool // An opener is running.
@@ -53,7 +55,7 @@ func New(service schema.Service, cat *catalogue.Catalogue, log Log, live Live, c
 	s := &Set{
 		service: service, cat: cat, log: log, live: live, cfg: cfg.withDefaults(), logger: logger,
 		kick: make(chan struct{}, 1), ctx: ctx, cancel: cancel,
-		feeds: map[string]*Feed{}, sources: map[sourceKey]*source{},
+		feeds: map[string]*Feed{}, idle: list.New(), sources: map[sourceKey]*source{},
 	}
 	s.reads.slots = make(chan struct{}, s.cfg.Reads)
 	s.reads.kick = make(chan struct{}, 1)
@@ -95,9 +97,19 @@ func (s *Set) goWork(work func()) bool {
 
 // Open returns the feed of a target, which the first caller creates. It returns
 // when the feed serves: from then on no event can be missed. Every successful
-// Open needs a Release. The error matches ErrUnavailable, ErrClosed or ctx's.
+// Open needs a Release. The error matches ErrUnavailable, ErrFull, ErrClosed or ctx's.
 func (s *Set) Open(ctx context.Context, target catalogue.Target) (*Feed, error) {
-	f, err := s.acquire(target)
+	return s.open(ctx, target, s.cfg.MaxFeeds)
+}
+
+// OpenServed is Open where there is no room for new feeds: of targets that have none the
+// error matches ErrFull.
+func (s *Set) OpenServed(ctx context.Context, target catalogue.Target) (*Feed, error) {
+	return s.open(ctx, target, 0)
+}
+
+func (s *Set) open(ctx context.Context, target catalogue.Target, most int) (*Feed, error) {
+	f, err := s.acquire(target, most, tallyOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +130,9 @@ func (s *Set) Open(ctx context.Context, target catalogue.Target) (*Feed, error) 
 	return f, nil
 }
 
-func (s *Set) acquire(target catalogue.Target) (*Feed, error) {
+// acquire returns the feed of a target; where there is none it is made as long as there are
+// fewer than most.
+func (s *Set) acquire(target catalogue.Target, most int, tally *Tally) (*Feed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -127,8 +141,14 @@ func (s *Set) acquire(target catalogue.Target) (*Feed, error) {
 	room := target.Channel.String()
 	if f := s.feeds[room]; f != nil {
 		f.users++
+		s.revive(f)
 		return f, nil
 	}
+	if len(s.feeds) >= most && !(most > 0 && s.makeRoom()) {
+		s.Stats.Full.Add(1)
+		return nil, ErrFull
+	}
+	tally.made()
 	f := &Feed{set: s, target: target, room: room, users: 1, sinks: map[Sink]int{}}
 	f.ring.room, f.ring.maxFrames, f.ring.maxBytes = f.room, s.cfg.RingFrames, s.cfg.RingBytes
 	f.passing.maxEntries, f.passing.maxBytes = s.cfg.PassingEntries, s.cfg.PassingBytes
@@ -148,7 +168,7 @@ func (s *Set) acquire(target catalogue.Target) (*Feed, error) {
 		return nil, err
 	}
 	s.feeds[room] = f
-	s.Stats.Feeds.Store(int64(len(s.feeds)))
+	s.count()
 	return f, nil
 }
 
@@ -177,8 +197,46 @@ func (s *Set) join(f *Feed, key sourceKey) (*source, error) {
 func (s *Set) release(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.users--
+	if f.users--; f.users > 0 || s.feeds[f.room] != f {
+		return
+	}
 	f.idleSince = time.Now()
+	f.idle = s.idle.PushBack(f)
+	for s.idle.Len() > s.cfg.MaxLingering {
+		s.makeRoom()
+	}
+	s.count()
+}
+
+// revive takes a feed off the list of those without users. The caller holds s.mu.
+func (s *Set) revive(f *Feed) {
+	if f.idle != nil {
+		s.idle.Remove(f.idle)
+		f.idle = nil
+		s.count()
+	}
+}
+
+// makeRoom ends the feed that has been without users for the longest; false where all have
+// some. The caller holds s.mu.
+func (s *Set) makeRoom() bool {
+	longest := s.idle.Front()
+	if longest == nil {
+		return false
+	}
+	f := longest.Value.(*Feed)
+	s.idle.Remove(longest)
+	f.idle = nil
+	delete(s.feeds, f.room)
+	s.leave(f)
+	s.count()
+	return true
+}
+
+// count tells how many feeds there are. The caller holds s.mu.
+func (s *Set) count() {
+	s.Stats.Feeds.Store(int64(len(s.feeds)))
+	s.Stats.Lingering.Store(int64(s.idle.Len()))
 }
 
 // leave takes a feed out of its sources and stops those that serve no other. The
@@ -235,13 +293,9 @@ func (s *Set) run() {
 func (s *Set) step(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for room, f := range s.feeds {
-		if f.users == 0 && now.Sub(f.idleSince) >= s.cfg.Linger {
-			delete(s.feeds, room)
-			s.leave(f)
-		}
+	for longest := s.idle.Front(); longest != nil && now.Sub(longest.Value.(*Feed).idleSince) >= s.cfg.Linger; longest = s.idle.Front() {
+		s.makeRoom()
 	}
-	s.Stats.Feeds.Store(int64(len(s.feeds)))
 	if len(s.sources) == 0 || s.checking {
 		return
 	}

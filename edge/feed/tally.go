@@ -8,7 +8,7 @@ import (
 // Tally counts what is read of the log because of one request: to find where a
 // subscription begins, and for a history, also what is read only to be looked at. It does
 // not count the pages of cursors. It is safe for concurrent use.
-type Tally struct{ bytes atomic.Int64 }
+type Tally struct{ bytes, feeds atomic.Int64 }
 
 type tallyKey struct{}
 
@@ -19,6 +19,16 @@ func (t *Tally) Count(ctx context.Context) context.Context {
 
 // Bytes is what was read so far.
 func (t *Tally) Bytes() int { return int(t.bytes.Load()) }
+
+// Feeds is how many feeds were made so far because nobody was at their channels.
+func (t *Tally) Feeds() int { return int(t.feeds.Load()) }
+
+// made counts a feed.
+func (t *Tally) made() {
+	if t != nil {
+		t.feeds.Add(1)
+	}
+}
 
 // tallyOf is where reads under a context are counted, nil for nowhere.
 func tallyOf(ctx context.Context) *Tally {
