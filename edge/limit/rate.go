@@ -22,6 +22,17 @@ type Rate struct {
 	refusals  *refusals
 }
 
+// Spend takes so many messages more for one that was allowed, because it costs as much. It
+// never refuses: what exceeds the burst, the next messages have to wait for.
+func (r *Rate) Spend(now time.Time, more int) {
+	if r.bucket == nil {
+		return
+	}
+	for most := r.bucket.Burst(); more > 0; more -= most {
+		r.bucket.ReserveN(now, min(more, most))
+	}
+}
+
 // refusals counts the messages refused within a window that the first of them opened.
 type refusals struct {
 	since time.Time

@@ -116,3 +116,24 @@ func TestOneOutburstIsForgiven(t *testing.T) {
 		t.Error("message 451 is not hopeless")
 	}
 }
+
+func TestRateCountsADearMessageAsMany(t *testing.T) {
+	now := time.Now()
+	r := NewRate(10)
+	if ok, _, _ := r.Take(now); !ok {
+		t.Fatal("the first is refused")
+	}
+	r.Spend(now, 64) // 50 more than the burst has left.
+	ok, retry, _ := r.Take(now)
+	if ok || retry < 5*time.Second || retry > 5200*time.Millisecond {
+		t.Errorf("the next: %v, retry after %v", ok, retry)
+	}
+	if ok, _, _ := r.Take(now.Add(retry)); !ok {
+		t.Error("refused after what it said to wait")
+	}
+	free := NewRate(0)
+	free.Spend(now, 1000)
+	if ok, _, _ := free.Take(now); !ok {
+		t.Error("refused where there is no rate")
+	}
+}
