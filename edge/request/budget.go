@@ -1,29 +1,65 @@
 package request
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/schema"
+)
 
 // Budget bounds what the connections of a process hold for their clients together:
 // pages of the log and answers, in bytes. Past it nobody is cut off and nothing is
 // lost: who holds the most gets slower first, since a connection then gets its next
-// page only when it has sent all it holds, a small one, and histories are cut to the
-// same size. So the bound is the limit and FirstPage for each connection.
+// page only when it has sent all it holds, a small one; histories are cut to the same
+// size, and further requests wait until all but a few answers have been sent. So the bound
+// is the limit and, for each connection, FirstPage, 16 KiB of answers and one answer more;
+// list_channels is refused where that would be longer.
 //
 // It is safe for concurrent use.
 type Budget struct {
+	// Inbound bounds what clients send and nobody has handled yet; it is for all engines
+	// of the process, and as tight as the budget. It may be replaced before the first of
+	// them is made.
+	Inbound *conn.Inbound
+
+	// Static after construction.
 	limit int64
+
+	// Atomic.
 	used  atomic.Int64
 	tight atomic.Bool
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	replays map[schema.Service]*Replay
 }
 
-// NewBudget returns a budget of so many bytes; 0 for no bound.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+// NewBudget returns a budget of so many bytes; 0 for no bound. Its Inbound is the default.
+func NewBudget(limit int64) *Budget {
+	return &Budget{limit: limit, Inbound: conn.NewInbound(0), replays: map[schema.Service]*Replay{}}
+}
 
 // Used is what is held now, in bytes.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 // Tighten makes the budget act as if it were used up, until it is loosened again:
-// for a process that runs out of memory.
-func (b *Budget) Tighten(tight bool) { b.tight.Store(tight) }
+// for a process that runs out of memory. Then no channel is served either that is not
+// served already, and Inbound is tight.
+func (b *Budget) Tighten(tight bool) {
+	b.tight.Store(tight)
+	b.Inbound.Tighten(tight)
+}
+
+// Replay is what a service's clients owe for reads of the log.
+func (b *Budget) Replay(service schema.Service) *Replay {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.replays[service] == nil {
+		b.replays[service] = newReplay()
+	}
+	return b.replays[service]
+}
 
 // reserve takes bytes for something that is about to be made: want, or least where
 // that would exceed the budget. The caller gives them back with release when it is

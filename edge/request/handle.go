@@ -14,23 +14,25 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
-// handle answers one request. It runs on the session's own goroutine. It returns how many
-// channels the log was asked about.
-func (s *Session) handle(ctx context.Context, r wire.Request) (channels int) {
+// handle answers one request. It runs on the session's own goroutine. It returns what that
+// has cost beside what was read, see Limits.ReplayRate.
+func (s *Session) handle(ctx context.Context, r wire.Request) (cost int) {
 	var answer []byte
 	var refusal *wire.Error
 	switch r.Name {
 	case wire.Subscribe:
-		return s.subscribe(ctx, r)
+		return channelCost * s.subscribe(ctx, r)
 	case wire.Unsubscribe:
 		answer, refusal = s.unsubscribe(r)
 	case wire.History:
 		answer, refusal = s.history(ctx, r)
-		if refusal == nil {
-			channels = 1
-		}
+		cost = channelCost
 	case wire.ListChannels:
 		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.listChannels())
+		cost = len(answer)
+		if len(answer) > fewAnswers && s.server.budget.Over() {
+			refusal = wire.Errorf(wire.Unavailable, "too much waits to be sent now; try again later")
+		}
 	case wire.GetStatus:
 		answer = wire.Response(time.Now(), r.Name, r.Correlation, s.status(ctx))
 	case wire.Publish:
@@ -51,7 +53,7 @@ func (s *Session) handle(ctx context.Context, r wire.Request) (channels int) {
 		s.server.Stats.Requests.Add(1)
 		s.answer(answer)
 	}
-	return channels
+	return cost
 }
 
 var requestNames = strings.Join([]string{
@@ -62,11 +64,13 @@ var requestNames = strings.Join([]string{
 type attachment struct {
 	answer wire.Subscribed
 	sub    *subscription
+	tried  bool // The log was asked about it, whatever it said.
 }
 
 // subscribe attaches one or several channels. The answer comes when all of them
-// are attached, and in the same step their events may flow.
-func (s *Session) subscribe(ctx context.Context, r wire.Request) (channels int) {
+// are attached, and in the same step their events may flow. It returns for how many that
+// was tried.
+func (s *Session) subscribe(ctx context.Context, r wire.Request) (tried int) {
 	list, many, refusal := wire.ParseSubscribe(r.Data)
 	if refusal != nil {
 		s.mu.Lock()
@@ -125,10 +129,12 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) (channels int) 
 	for _, a := range results {
 		if a.sub != nil {
 			s.mark(a.sub)
-			channels++
+		}
+		if a.tried {
+			tried++
 		}
 	}
-	return channels
+	return tried
 }
 
 // admit says which entries fit within the limit of subscriptions: those that are
@@ -165,14 +171,23 @@ func (s *Session) attach(ctx context.Context, selection wire.Selection) attachme
 	if refusal := s.permit(auth.Read, wire.Subscribe, target); refusal != nil {
 		return refuse(refusal)
 	}
-	f, err := s.server.Feeds.Open(ctx, target)
+	failed := func(err error) attachment {
+		a := refuse(s.unavailable("subscribe", err))
+		a.tried = true
+		return a
+	}
+	open := s.server.Feeds.Open
+	if s.server.budget.tight.Load() {
+		open = s.server.Feeds.OpenServed
+	}
+	f, err := open(ctx, target)
 	if err != nil {
-		return refuse(s.unavailable("subscribe", err))
+		return failed(err)
 	}
 	start, err := f.Begin(ctx, selection.Since)
 	if err != nil {
 		f.Release()
-		return refuse(s.unavailable("subscribe", err))
+		return failed(err)
 	}
 	sub := &subscription{
 		session: s, feed: f, channel: selection.Channel,
@@ -188,12 +203,15 @@ func (s *Session) attach(ctx context.Context, selection wire.Selection) attachme
 			answer.FirstSeq = &start.First
 		}
 	}
-	return attachment{answer, sub}
+	return attachment{answer, sub, true}
 }
 
 // unavailable notes why the log could not be reached and says to the client only
 // that.
 func (s *Session) unavailable(what string, err error) *wire.Error {
+	if errors.Is(err, feed.ErrFull) {
+		return wire.Errorf(wire.Unavailable, "too many channels are being served now; nothing was done, try again later")
+	}
 	if !errors.Is(err, context.Canceled) {
 		s.server.logger.Debug("a request found the log unavailable", "connection", s.conn.ID(), "request", what, "error", err)
 	}

@@ -24,8 +24,12 @@ const (
 	// maxPendingBytes bounds their data.
 	maxPendingBytes = 1 << 20
 	// maxAnswers bounds the answers that wait to be sent, in bytes; one answer
-	// may exceed it.
+	// may exceed it. fewAnswers is the same while the budget is used up.
 	maxAnswers = 256 << 10
+	fewAnswers = 16 << 10
+	// sizeOfOne is how long a message may be that counts as one; each as many bytes more
+	// count as another.
+	sizeOfOne = 16 << 10
 	// slice is how much one subscription may send before the next has its turn,
 	// in bytes.
 	slice = 16 << 10
@@ -64,6 +68,7 @@ type Session struct {
 	// answers are encoded frames that go before events.
 	answers     [][]byte
 	answerBytes int
+	sending     int // Bytes of answers that the last Fill gave.
 	// pending are requests that wait, oldest first.
 	pending      []wire.Request
 	pendingBytes int
@@ -92,6 +97,9 @@ func (s *Session) Receive(payload []byte) bool {
 	if s.tooFast(payload) {
 		return s.goOn()
 	}
+	if more := len(payload) / sizeOfOne; more > 0 {
+		s.rate.Spend(time.Now(), more) // Before it is looked at: that is what costs.
+	}
 	r, refusal := wire.Decode(payload)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,11 +115,18 @@ func (s *Session) Receive(payload []byte) bool {
 		s.answer(wire.Pong(time.Now(), s.known()))
 	default:
 		s.pending = append(s.pending, r)
-		s.pendingBytes += len(r.Data)
+		s.pendingBytes += weight(r)
+		s.conn.Hold(weight(r))
 		s.begin()
 	}
 	s.paused = s.full()
 	return !s.paused
+}
+
+// weight is what a request takes while it waits, in bytes.
+func weight(r wire.Request) int {
+	const itself = 64
+	return itself + len(r.Name) + len(r.Data) + len(r.Correlation)
 }
 
 // goOn reports whether the client may send more now.
@@ -125,7 +140,12 @@ func (s *Session) goOn() bool {
 // full reports whether the client must wait with further requests: what it sends behind
 // its token is not read before that has been decided.
 func (s *Session) full() bool {
-	return s.showed && !s.admitted || len(s.pending) >= maxPending || s.pendingBytes >= maxPendingBytes || s.answerBytes >= maxAnswers
+	return s.showed && !s.admitted || len(s.pending) >= maxPending || s.pendingBytes >= maxPendingBytes || s.crowded()
+}
+
+// crowded reports whether so many answers wait to be sent that no other is made.
+func (s *Session) crowded() bool {
+	return s.answerBytes >= maxAnswers || s.answerBytes >= fewAnswers && s.server.budget.Over()
 }
 
 // unpause lets the client go on where there is room again. The caller holds s.mu.
@@ -138,7 +158,7 @@ func (s *Session) unpause() {
 
 // begin makes sure that pending requests are handled. The caller holds s.mu.
 func (s *Session) begin() {
-	if s.working || s.closed || s.leaving || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+	if s.working || s.closed || s.leaving || len(s.pending) == 0 || s.crowded() {
 		return
 	}
 	s.working = true
@@ -148,24 +168,33 @@ func (s *Session) begin() {
 func (s *Session) handleAll() {
 	for {
 		s.mu.Lock()
-		if s.closed || s.leaving || len(s.pending) == 0 || s.answerBytes >= maxAnswers {
+		if s.closed || s.leaving || len(s.pending) == 0 || s.crowded() {
 			s.working = false
 			s.mu.Unlock()
 			return
 		}
 		r := s.pending[0]
 		s.pending = s.pending[1:]
-		s.pendingBytes -= len(r.Data)
+		s.pendingBytes -= weight(r)
 		s.unpause()
 		s.mu.Unlock()
-		if costs(r) {
-			s.work.wait(s.ctx)
-		}
-		var read feed.Tally
-		ctx, cancel := context.WithTimeout(read.Count(s.ctx), s.server.limits.Timeout)
-		channels := s.handle(ctx, r)
-		cancel()
-		s.work.pay(s.server.limits.ReplayRate, channels*channelCost+read.Bytes(), time.Now())
+		s.turn(r)
+		s.conn.Hold(-weight(r))
+	}
+}
+
+// turn handles a request when it may be.
+func (s *Session) turn(r wire.Request) {
+	counts := costs(r)
+	if counts && !s.pays() {
+		return
+	}
+	var read feed.Tally
+	ctx, cancel := context.WithTimeout(read.Count(s.ctx), s.server.limits.Timeout)
+	defer cancel()
+	cost := s.handle(ctx, r)
+	if counts {
+		s.paid(cost, &read)
 	}
 }
 
@@ -222,12 +251,14 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 		return dst
 	}
 	now := time.Now()
+	s.sent()
 	s.expired(now) // Then the answers that wait are none any more.
 	n := 0
 	for ; n < len(s.answers) && budget > 0; n++ {
 		dst = append(dst, s.answers[n])
 		budget -= len(s.answers[n])
-		s.countAnswers(-len(s.answers[n]))
+		s.answerBytes -= len(s.answers[n])
+		s.sending += len(s.answers[n])
 	}
 	clear(s.answers[:n])
 	if s.answers = s.answers[n:]; len(s.answers) > 0 {
@@ -262,6 +293,15 @@ func (s *Session) Fill(dst net.Buffers, budget int) net.Buffers {
 		}
 	}
 	return dst
+}
+
+// sent gives back what the last Fill gave: all of it has been taken by now. The caller
+// holds s.mu.
+func (s *Session) sent() {
+	if s.sending > 0 {
+		s.server.budget.release(s.sending)
+		s.sending = 0
+	}
 }
 
 // countAnswers counts what waits to be sent. The caller holds s.mu.
@@ -392,6 +432,7 @@ func (s *Session) Closed(why conn.Reason) {
 	s.waited()
 	subs := s.subs
 	s.countAnswers(-s.answerBytes)
+	s.sent()
 	s.subs, s.ready, s.hungry, s.answers, s.pending = nil, nil, nil, nil, nil
 	for _, sub := range subs {
 		sub.closed = true
