@@ -72,12 +72,12 @@ func TestWhatReadersReadDifferentlyIsADecodeError(t *testing.T) {
 		"is nested deeper": {
 			`{"type":"ping","x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`,
 			`{"type":"ping","x":` + strings.Repeat(`{"a":`, 64) + `1` + strings.Repeat("}", 64) + `}`,
+			`{"type":"ping","x":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`,
 		},
 		"is not JSON": {
 			`{"type":"ping"`, `{"type":"ping",}`, `{type:"ping"}`, `{'type':'ping'}`, `{"type":"ping"} x`, `{"type":"ping"}{}`, "{\"type\":\"ping\"}\x00",
 			"{\"type\":\"pi\nng\"}", "{\"type\":\"\x00\"}", `{"type":"\x"}`, `{"type":"\u12"}`, `{"type":01}`, `{"type":+1}`, `{"type":1.}`, `{"type":.5}`,
 			`{"type":0x1}`, `{"type":NaN}`, `{"type":Infinity}`, `{"type":1e}`, `{"type":True}`, `{/**/"type":"ping"}`, "{\"type\":\"ping\"}\u00a0",
-			`{"type":"ping","x":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`,
 		},
 		"is not a JSON object": {`[{"type":"ping"}]`, `"ping"`, `null`, `7`, "\ufeff{\"type\":\"ping\"}"},
 		"is not valid UTF-8":   {"{\"type\":\"\xff\"}", "{\"type\":\"\xed\xa0\x80\"}", "{\"\xc0\xaf\":1}"},

@@ -44,7 +44,8 @@ type Request struct {
 // Keys count as they are spelled: "Type" is an unknown key, which is ignored. What
 // readers could read differently is a DECODE_ERROR, wherever in the message it
 // stands, of which nothing is understood: a key twice in an object, half of a
-// surrogate pair, a nesting of more than 64 levels. So whoever reads Data or what
+// surrogate pair, a nesting of more than 64 levels; and more than MaxValues values, which
+// nobody needs who asks for something. So whoever reads Data or what
 // is made of it, by whatever library, reads the same.
 func Decode(payload []byte) (Request, *Error) {
 	if trimmed := bytes.TrimLeft(payload, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {

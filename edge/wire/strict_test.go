@@ -40,6 +40,7 @@ func strictRead(in []byte) (map[string]any, bool) {
 	d := json.NewDecoder(bytes.NewReader(in))
 	d.UseNumber()
 	errBad := errors.New("bad")
+	values := 0
 	var read func(depth int) (any, error)
 	read = func(depth int) (any, error) {
 		token, err := d.Token()
@@ -54,7 +55,10 @@ func strictRead(in []byte) (map[string]any, bool) {
 			return nil, errBad
 		}
 		object, list := map[string]any{}, []any{}
-		for d.More() {
+		for values++; d.More(); {
+			if len(list) > 0 {
+				values++
+			}
 			var key string
 			if delim == '{' {
 				token, err := d.Token()
@@ -80,7 +84,7 @@ func strictRead(in []byte) (map[string]any, bool) {
 	}
 	value, err := read(maxDepth)
 	object, ok := value.(map[string]any)
-	return object, ok && err == nil
+	return object, ok && err == nil && values <= MaxValues
 }
 
 // FuzzDecode holds Decode against the independent reading: the same messages are
