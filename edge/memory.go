@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/request"
 )
 
@@ -22,9 +23,14 @@ const (
 // memoryEvery is the time between two looks at the memory.
 const memoryEvery = time.Second
 
+// inboundShare is the share of the memory limit that messages may take together which
+// have not been handled yet, as a divisor; more than conn.DefaultInboundBytes they never do.
+const inboundShare = 8
+
 // memory keeps the process below its memory limit: when little is left, it takes no
-// new connections and lets slow readers have only small pages, until there is enough
-// again. Nobody is cut off.
+// new connections, serves no new channels and lets slow readers have only small pages and
+// few answers, until there is enough again. Nobody is cut off but those of whose unfinished
+// messages too much lies in memory then.
 type memory struct {
 	// Static after construction.
 	limit  uint64 // In bytes; 0 for none.
@@ -41,6 +47,8 @@ func newMemory(limit int64, budget *request.Budget) *memory {
 	}
 	if limit == math.MaxInt64 {
 		limit = 0
+	} else {
+		budget.Inbound = conn.NewInbound(min(conn.DefaultInboundBytes, max(1, limit/inboundShare)))
 	}
 	return &memory{limit: uint64(limit), used: living, budget: budget}
 }

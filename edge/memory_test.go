@@ -1,11 +1,55 @@
 package edge
 
 import (
+	"context"
+	"io"
+	"net"
 	"runtime"
 	"testing"
+	"time"
 
+	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/request"
 )
+
+func TestMessagesThatAreBeingReceivedHaveAShareOfTheMemory(t *testing.T) {
+	for _, c := range []struct{ limit, tight int64 }{{800 << 10, 12 << 10}, {8 << 30, conn.DefaultInboundBytes / 8}} {
+		budget := request.NewBudget(0)
+		m := newMemory(c.limit, budget)
+		engine, err := conn.New(conn.Config{Inbound: budget.Inbound})
+		if err != nil {
+			t.Fatal(err)
+		}
+		peers := map[int64]conn.Conn{}
+		for _, holds := range []int64{c.tight / 2, c.tight} {
+			server, client := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, client) }() // Until the engine ends it.
+			if err := engine.Serve(server, nil, func(one conn.Conn) conn.Handler { peers[holds] = one; return quiet{} }); err != nil {
+				t.Fatal(err)
+			}
+			peers[holds].Hold(int(holds))
+		}
+		if n := budget.Inbound.Shed(); n != 0 {
+			t.Errorf("%d are expelled while there is memory", n)
+		}
+		m.used = func() uint64 { return uint64(c.limit) }
+		m.look()
+		if n, used := budget.Inbound.Shed(), budget.Inbound.Used(); n != 1 || used != c.tight/2 {
+			t.Errorf("when memory is scarce, %d are expelled and %d bytes held", n, used)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = engine.Shutdown(ctx, conn.CloseGoingAway, func() string { return "" }) // It says that it cut them.
+	}
+}
+
+// quiet is a handler that has nothing to say.
+type quiet struct{}
+
+func (quiet) Receive([]byte) bool                     { return true }
+func (quiet) Fill(dst net.Buffers, _ int) net.Buffers { return dst }
+func (quiet) Tick(time.Time)                          {}
+func (quiet) Closed(conn.Reason)                      {}
 
 func TestLittleMemoryIsSavedUntilThereIsEnough(t *testing.T) {
 	budget := request.NewBudget(0)
