@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bodhisattva/indranet/edge"
 	"github.com/bodhisattva/indranet/edge/auth"
@@ -141,6 +142,43 @@ func TestAnExpiredTokenGetsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused.wantClosed(conn.CloseUnauthorized)
+}
+
+// TestATokenEndsByTheLeewayAfterItsTime: which is that of the verifier, 10 s.
+func TestATokenEndsByTheLeewayAfterItsTime(t *testing.T) {
+	_, e := guarded(t)
+	c := enter(t, e, signed(t, jwt.MapClaims{"sub": "u1", "scopes": []string{"dhruva:read"}, "exp": time.Now().Add(-7 * time.Second).Unix()}))
+	began := time.Now()
+	c.wantClosed(conn.CloseTokenExpired)
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("after %v", took)
+	}
+}
+
+// TestARevocationThatIsTakenBackIsNone: and who was closed comes in again.
+func TestARevocationThatIsTakenBackIsNone(t *testing.T) {
+	srv, e := guarded(t)
+	nc, token := srv.Connect(t), reader(t, "u1")
+	c := enter(t, e, token)
+	r := auth.Revocation{User: "u1", Before: time.Now().Add(time.Minute), At: time.Now()}
+	value, err := r.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.PutRevocation(t.Context(), nc, r.Key(), func([]byte, time.Time) []byte { return value }); err != nil {
+		t.Fatal(err)
+	}
+	c.wantClosed(conn.CloseRevoked)
+	refused, _, err := knock(t, e, schema.Dhruva, bearer(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.wantClosed(conn.CloseUnauthorized)
+	if _, err := stream.DeleteRevocation(t.Context(), nc, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is taken back", func() bool { return metric(t, e, "indranet_revocations_current") == 0 })
+	enter(t, e, token)
 }
 
 // TestWhileRevocationsAreUnknown: who is in stays, the edge is not ready, and after the

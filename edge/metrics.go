@@ -23,7 +23,11 @@ func (e *Edge) register() {
 		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
 		e.metrics.NewGauge("indranet_auth_failing_addresses_current"+label, func() float64 { return float64(s.failures.Len()) })
 		count("indranet_requests_total"+label, server.Stats.Requests.Load)
-		count("indranet_requests_refused_total"+label, server.Stats.Refused.Load)
+		for _, code := range server.Stats.Refused.Codes() {
+			count(fmt.Sprintf(`indranet_requests_refused_total{service=%q,error_code=%q}`, s.name, code), func() uint64 { return server.Stats.Refused.Count(code) })
+		}
+		count("indranet_connections_retired_total"+label, server.Stats.Retired.Load)
+		count("indranet_histories_shortened_total"+label, server.Stats.Shortened.Load)
 		count("indranet_events_delivered_total"+label, server.Stats.Events.Load)
 		count("indranet_subscriptions_reset_total"+label, server.Stats.Resets.Load)
 		count("indranet_feed_events_total"+label, feeds.Delivered.Load)
@@ -69,6 +73,7 @@ func (e *Edge) register() {
 		}
 	}
 	e.metrics.NewGauge("indranet_queued_bytes_current", func() float64 { return float64(e.budget.Used()) })
+	e.metrics.NewGauge("indranet_queued_over_budget", func() float64 { return one(e.budget.Over()) })
 	e.metrics.NewGauge("indranet_memory_scarce", func() float64 { return one(e.memory.scarce.Load()) })
 	e.metrics.NewGauge("indranet_memory_bytes_current", func() float64 { return float64(e.memory.used()) })
 	e.metrics.NewGauge("indranet_revocations_current", func() float64 { return float64(e.revoked.Len()) })

@@ -61,6 +61,7 @@ func TestAnswersThatWaitAreNotSentAfterARevocation(t *testing.T) {
 		h.gate.revoked["good"] = true
 		h.gate.mu.Unlock()
 		h.server.Recheck()
+		synctest.Wait()
 		close(hold) // What is read now is for nobody.
 		waiting.wants(conn.CloseRevoked, "error AUTH_FAILED")
 		reading.wants(conn.CloseRevoked, "error AUTH_FAILED")

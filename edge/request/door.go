@@ -13,7 +13,6 @@ import (
 	"github.com/bodhisattva/indranet/edge/auth"
 	"github.com/bodhisattva/indranet/edge/conn"
 	"github.com/bodhisattva/indranet/edge/wire"
-	"github.com/bodhisattva/indranet/schema/catalogue"
 )
 
 // Door says who may come in and what they may do. The zero Door takes no tokens and
@@ -120,6 +119,7 @@ func (s *Server) verify(ctx context.Context, peer Peer, connection, token string
 	case auth.Expired: // Its signature was right: whoever has it did not guess.
 		return auth.Identity{}, wire.Errorf(wire.TokenExpired, "the token has expired")
 	case auth.Revoked: // The same.
+	case auth.KeyUnknown: // Nothing was guessed: the key may be newer than what is known.
 	default:
 		if s.door.Failed != nil {
 			pause(ctx, s.door.Failed(peer))
@@ -315,36 +315,9 @@ func (s *Session) watchTimes(now time.Time) {
 	}
 	if !s.leaving && !s.retire.IsZero() && !now.Before(s.retire) {
 		s.leaving = true
+		s.server.Stats.Retired.Add(1)
 		s.conn.Close(conn.CloseGoingAway, "retry_after_ms="+strconv.Itoa(s.server.retryAfter()))
 	}
-}
-
-// may reports whether the connection may do something with a target. The caller holds
-// s.mu.
-func (s *Session) may(action auth.Action, target catalogue.Target) bool {
-	return s.peer.Identity.Permissions.Allows(action, target, s.server.door.Restricted)
-}
-
-// forbid records what a token does not allow, and refuses it.
-func (s *Session) forbid(request string, target catalogue.Target) *wire.Error {
-	s.server.record(audit.Forbidden, request, s.peerNow(), s.conn.ID(), slog.String("channel", target.Channel.String()))
-	return wire.Errorf(wire.Forbidden, "%s is not allowed to you", target.Channel)
-}
-
-// permit is what stands against a request for a target, nil for nothing.
-func (s *Session) permit(action auth.Action, request string, target catalogue.Target) *wire.Error {
-	s.mu.Lock()
-	allowed, over, known := s.may(action, target), s.leaving || s.expired(time.Now()), s.peer.Authenticated
-	s.mu.Unlock()
-	switch {
-	case over:
-		return wire.Errorf(wire.TokenExpired, "the connection is ending")
-	case !allowed:
-		return s.forbid(request, target)
-	case known && s.server.door.Stale != nil && s.server.door.Stale():
-		return wire.Errorf(wire.Unavailable, "tokens cannot be checked now; nothing was done, try again")
-	}
-	return nil
 }
 
 func (s *Session) peerNow() Peer {
@@ -452,7 +425,7 @@ func (s *Session) tooFast(payload []byte) bool {
 		return true
 	}
 	s.server.Stats.Requests.Add(1)
-	s.server.Stats.Refused.Add(1)
+	s.server.Stats.Refused.add(wire.RateLimitExceeded)
 	s.answer(wire.Slower(now, r.Name, r.Correlation, retry))
 	if hopeless {
 		s.leave(audit.RateLimited, "closed", nil, conn.CloseRateLimited, "rate limited")

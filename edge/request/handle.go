@@ -97,11 +97,11 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) (tried int) {
 		if a.sub == nil {
 			continue
 		}
-		weaker := !s.closed && !s.may(auth.Read, a.sub.feed.Target()) // Since it was permitted.
-		if s.closed || s.leaving || weaker {
+		// What the client may read has not changed since it was looked at: a token that
+		// changes it is handled by this goroutine. But it may have to go.
+		if s.closed || s.leaving {
 			a.sub.closed = true
 			dropped = append(dropped, a.sub)
-			answers[i] = wire.Subscribed{Channel: a.answer.Channel, ErrorCode: wire.Forbidden, ErrorText: a.answer.Channel + " is not allowed to you"}
 			continue
 		}
 		if old := s.subs[a.sub.channel]; old != nil {
@@ -114,6 +114,11 @@ func (s *Session) subscribe(ctx context.Context, r wire.Request) (tried int) {
 		switch {
 		case many:
 			s.server.Stats.Requests.Add(1)
+			for _, one := range answers {
+				if one.ErrorCode != "" {
+					s.server.Stats.Refused.add(one.ErrorCode)
+				}
+			}
 			s.answer(wire.SubscribeManyResponse(now, r.Correlation, answers))
 		case answers[0].ErrorCode != "":
 			s.refuse(r, &wire.Error{Code: answers[0].ErrorCode, Message: answers[0].ErrorText})
@@ -256,6 +261,9 @@ func (s *Session) history(ctx context.Context, r wire.Request) ([]byte, *wire.Er
 	}
 	room := s.server.budget.reserve(wire.MaxMessage-wire.HistoryRoom, feed.FirstPage)
 	defer s.server.budget.release(room)
+	if room < wire.MaxMessage-wire.HistoryRoom {
+		s.server.Stats.Shortened.Add(1)
+	}
 	past, err := s.server.Feeds.History(ctx, target, h.Since, h.Limit, h.Before, room)
 	if err != nil {
 		return nil, s.unavailable("history", err)
@@ -291,7 +299,7 @@ func (s *Session) status(ctx context.Context) any {
 		Service     schema.Service `json:"service"`
 		Edge        string         `json:"edge"`
 		Version     string         `json:"version"`
-		Connections int            `json:"connections"`
+		Connections *int           `json:"connections,omitempty"`
 		Uptime      int64          `json:"uptime_seconds"`
 		NATS        string         `json:"nats"`
 		FirstSeq    *uint64        `json:"first_seq,omitempty"`
@@ -299,11 +307,21 @@ func (s *Session) status(ctx context.Context) any {
 		Epoch       string         `json:"epoch,omitempty"`
 	}{
 		Service: s.server.about.Service, Edge: s.server.about.Edge, Version: s.server.about.Version,
-		Connections: s.server.Connections(), Uptime: int64(time.Since(s.server.started).Seconds()), NATS: "away",
+		Uptime: int64(time.Since(s.server.started).Seconds()), NATS: "away",
 	}
 	if s.server.connected() {
+		status.NATS = "connected"
+	}
+	if !s.reads() { // Nor is it told how much there is to read.
+		return status
+	}
+	n := s.server.Connections()
+	status.Connections = &n
+	if s.server.connected() {
 		if st, err := s.server.Feeds.State(ctx); err == nil {
-			status.NATS, status.FirstSeq, status.LastSeq, status.Epoch = "connected", &st.First, &st.Last, st.Epoch
+			status.FirstSeq, status.LastSeq, status.Epoch = &st.First, &st.Last, st.Epoch
+		} else {
+			status.NATS = "away"
 		}
 	}
 	return status

@@ -55,6 +55,9 @@ func TestAConnectionThatHasLastedLongEnoughIsSentAway(t *testing.T) {
 				t.Fatalf("closed with %d", g.conn.closed())
 			}
 		}
+		if n := h.server.Stats.Retired.Load(); n != 50 {
+			t.Errorf("%d are counted", n)
+		}
 		if !sooner || !later {
 			t.Error("all at the same time")
 		}

@@ -105,6 +105,7 @@ type Server struct {
 	cat       *catalogue.Catalogue
 	limits    Limits
 	door      Door
+	readers   auth.Permissions // To read the whole service.
 	budget    *Budget
 	logger    *slog.Logger
 	connected func() bool
@@ -123,8 +124,14 @@ type Server struct {
 
 // Stats counts what sessions did. All fields only grow.
 type Stats struct {
-	// Requests counts those that were answered, Refused the errors among them.
-	Requests, Refused atomic.Uint64
+	// Requests counts those that were answered.
+	Requests atomic.Uint64
+	// Refused counts the errors among them, and those of single channels in answers about
+	// several.
+	Refused Refusals
+	// Retired counts connections that had lasted long enough, Shortened histories that were
+	// cut because too much was waiting to be sent.
+	Retired, Shortened atomic.Uint64
 	// Events counts events handed to connections.
 	Events atomic.Uint64
 	// Resets counts subscriptions that were told to start anew.
@@ -144,6 +151,7 @@ func NewServer(cfg Config) *Server {
 		logger: cfg.Logger, connected: cfg.Connected, started: time.Now(), ctx: ctx, cancel: cancel,
 		changed: make(chan struct{}, 1), sessions: map[*Session]struct{}{},
 	}
+	s.readers = auth.ParsePermissions([]string{string(cfg.About.Service) + ":read"})
 	if s.budget == nil {
 		s.budget = NewBudget(0)
 	}

@@ -212,7 +212,7 @@ func (s *Session) answer(frame []byte) {
 // refuse answers a request with an error. The caller holds s.mu.
 func (s *Session) refuse(r wire.Request, refusal *wire.Error) {
 	s.server.Stats.Requests.Add(1)
-	s.server.Stats.Refused.Add(1)
+	s.server.Stats.Refused.add(refusal.Code)
 	s.answer(wire.ErrorResponse(time.Now(), r.Name, r.Correlation, refusal))
 }
 
@@ -462,7 +462,13 @@ func (s *Session) Closed(why conn.Reason) {
 	}
 	s.server.logger.Log(context.Background(), level, "connection ended", "connection", s.conn.ID(), "service", s.server.about.Service, "address", peer.Address, "user", peer.Identity.User,
 		"lasted_ms", time.Since(s.opened).Milliseconds(), "subscriptions", len(subs), "events", events,
-		"code", why.Code.String(), "reason", strconv.QuoteToASCII(why.Text), "by_peer", why.ByPeer, "error", why.Err)
+		"code", why.Code.String(), "reason", told(why.Text), "by_peer", why.ByPeer, "error", why.Err)
+}
+
+// told is what a peer has said, fit for a log, which quotes it where it must.
+func told(text string) string {
+	quoted := strconv.QuoteToASCII(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // drop gives back what a subscription holds. It must be closed already.
