@@ -65,6 +65,22 @@ func TestAPageOfAnotherSiteCannotConnect(t *testing.T) {
 	}
 }
 
+// TestAnOriginOfOneServiceIsNotAnothers: each is allowed what it was given.
+func TestAnOriginOfOneServiceIsNotAnothers(t *testing.T) {
+	_, e := started(t, func(c *edge.Config) {
+		s := c.Services[schema.Dhruva]
+		s.Origins = []string{"adapters.example.com"}
+		c.Services[schema.Dhruva] = s
+	})
+	header := http.Header{"Origin": {"https://adapters.example.com"}}
+	if _, _, err := knock(t, e, schema.Dhruva, header); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := knock(t, e, schema.Akosha, header); err == nil {
+		t.Error("another service takes it")
+	}
+}
+
 // TestACookieIsNoToken: what a browser sends by itself opens nothing.
 func TestACookieIsNoToken(t *testing.T) {
 	_, e := guarded(t)

@@ -87,6 +87,8 @@ type Service struct {
 	RequireAuth bool
 	// Auth says which tokens are accepted, where Auth.Secret or Auth.JWKS is set.
 	Auth auth.Config
+	// Origins are allowed for this service alone, beside Config.Origins.
+	Origins []string
 	// Anonymous are the permissions of connections without a token.
 	Anonymous []string
 	// AdminChannels are the channels that only admins may use, as auth.ParseRestricted

@@ -256,7 +256,7 @@ func (e *Edge) allowed(r *http.Request, s *service) bool {
 		return false
 	}
 	host := strings.ToLower(origin.Hostname())
-	if slices.Contains(e.cfg.Origins, host) || e.cfg.LocalOrigins && loopback(host) {
+	if slices.Contains(e.cfg.Origins, host) || slices.Contains(s.cfg.Origins, host) || e.cfg.LocalOrigins && loopback(host) {
 		return true
 	}
 	return host == hostname(r.Host) && (s.cfg.RequireAuth || r.TLS != nil || e.ours(host))
