@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -74,41 +73,53 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPublishersSeeNothingOfOthers has a publisher try to read.
-func TestPublishersSeeNothingOfOthers(t *testing.T) {
-	d := single(t)
-	nc := d.connect(t, role(schema.Dhruva))
-	heard := make(chan *nats.Msg, 1000)
-	for _, subject := range []string{"live.>", "now.>", "ev.>", "ev.dhruva.>", "live.dhruva.>", "$JS.>", "$KV.>", "_R_.>", ">", "_INBOX.>"} {
-		_, err := nc.ChanSubscribe(subject, heard)
-		must(t, err)
-	}
-	must(t, nc.FlushTimeout(patience))
+// TestPublishersSeeNothingOfOthers has every publisher, and the operator, listen to
+// whatever the others write, and to what is asked and answered.
+func TestPublishersSeeNothingOfOthers(t *testing.T) { publishersSeeNothingOfOthers(t, single(t)) }
+
+func publishersSeeNothingOfOthers(t *testing.T, d *deployment) {
+	t.Helper()
+	publishers := map[schema.Service]*publisher.Publisher{}
 	for _, service := range schema.Services() {
-		if service != schema.Dhruva {
-			p, err := publisher.New(d.connect(t, role(service)))
-			must(t, err)
-			_, err = p.Publish(t.Context(), event{service: service, channel: channel(t, "registry")})
-			must(t, err)
-			_, err = p.Publish(t.Context(), event{service: service, channel: channel(t, "registry"), transient: true})
-			must(t, err)
-			must(t, p.Flush(t.Context()))
-			p.Close()
-		}
+		p, err := publisher.New(d.connect(t, role(service)))
+		must(t, err)
+		defer p.Close()
+		publishers[service] = p
 	}
 	get := directget.New(d.connect(t, edge))
-	_, err := get.Leader(t.Context(), schema.Mahavishnu.Stream(), directget.LeaderRequest{Seq: 1})
-	must(t, err)
-	must(t, nc.FlushTimeout(patience))
-	for len(heard) > 0 {
-		t.Errorf("heard %s", (<-heard).Subject)
-	}
-	mine := directget.New(d.connect(t, role(schema.Dhruva))).WithStall(200 * time.Millisecond)
-	for _, name := range append(streams(), "KV_IND_REVOCATIONS") {
-		_, direct := mine.Get(t.Context(), name, directget.Request{Seq: 1, Batch: 1}, func(*directget.Message) error { return nil })
-		_, leader := mine.Info(t.Context(), name)
-		if own := name == schema.Dhruva.Stream(); own != (direct == nil) || own != (leader == nil) {
-			t.Errorf("%s: direct get %v, info %v", name, direct, leader)
+	for _, r := range roles() {
+		if r == edge {
+			continue
 		}
+		nc := d.connect(t, r)
+		heard := make(chan *nats.Msg, 1000)
+		own, other := string(r), string(schema.Dhruva)
+		if own == other {
+			other = string(schema.Mahavishnu)
+		}
+		for _, subject := range []string{
+			"live.>", "now.>", "ev.>", "live." + other + ".>", "now." + other + ".>", "ev." + other + ".>",
+			"live." + own + ".>", "ev." + own + ".>", "$JS.>", "$KV.>", "_R_.>", ">", "_INBOX.>",
+		} {
+			_, err := nc.ChanSubscribe(subject, heard)
+			must(t, err)
+		}
+		must(t, nc.FlushTimeout(patience))
+		for service, p := range publishers {
+			if role(service) != r {
+				_, err := p.Publish(t.Context(), event{service: service, channel: channel(t, "registry")})
+				must(t, err)
+				_, err = p.Publish(t.Context(), event{service: service, channel: channel(t, "registry"), transient: true})
+				must(t, err)
+				must(t, p.Flush(t.Context()))
+				_, err = get.Leader(t.Context(), service.Stream(), directget.LeaderRequest{Seq: 1})
+				must(t, err)
+			}
+		}
+		must(t, nc.FlushTimeout(patience))
+		for len(heard) > 0 {
+			t.Errorf("%s heard %s", r, (<-heard).Subject)
+		}
+		nc.Close()
 	}
 }

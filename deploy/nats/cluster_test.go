@@ -1,17 +1,10 @@
 package nats_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,68 +18,38 @@ import (
 	"github.com/bodhisattva/indranet/schema"
 )
 
-// authority signs certificates.
-type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	a.cert, a.key = a.issue(t, "ca", &x509.Certificate{
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	return a
-}
-
-// issue writes name.pem and name.key. The first one signs itself.
-func (a *authority) issue(t *testing.T, name string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
-	must(t, err)
-	template.Subject = pkix.Name{CommonName: name}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	must(t, err)
-	private, err := x509.MarshalECPrivateKey(key)
-	must(t, err)
-	must(t, os.WriteFile(a.file(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	must(t, os.WriteFile(a.file(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}), 0o600))
-	cert, err := x509.ParseCertificate(der)
-	must(t, err)
-	return cert, key
-}
-
-func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
-
 // cluster runs three nodes from cluster.conf, with all streams on all of them.
 func cluster(t *testing.T) *deployment {
 	t.Helper()
 	d := &deployment{security: keys(t)}
-	a := newAuthority(t)
-	a.issue(t, "node", &x509.Certificate{
+	nodes, clients := newAuthority(t), newAuthority(t)
+	opts := configure(t, nodes, clients, 3)
+	for r, s := range d.security {
+		s.CA, s.Cert, s.Key = nodes.file("ca.pem"), clients.file("client.pem"), clients.file("client.key")
+		d.security[r] = s
+	}
+	return d.join(t, opts)
+}
+
+// configure reads cluster.conf for n nodes, and makes their certificates and a client's.
+func configure(t *testing.T, nodes, clients *authority, n int) []*server.Options {
+	t.Helper()
+	nodes.issue(t, "node", &x509.Certificate{
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
-	a.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	t.Setenv("INDRANET_NATS_CA", a.file("ca.pem"))
-	t.Setenv("INDRANET_NATS_CERT", a.file("node.pem"))
-	t.Setenv("INDRANET_NATS_KEY", a.file("node.key"))
-	listen := freeAddresses(t, 3)
+	clients.issue(t, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	t.Setenv("INDRANET_NATS_CA", nodes.file("ca.pem"))
+	t.Setenv("INDRANET_NATS_CLIENT_CA", clients.file("ca.pem"))
+	t.Setenv("INDRANET_NATS_CERT", nodes.file("node.pem"))
+	t.Setenv("INDRANET_NATS_KEY", nodes.file("node.key"))
+	listen := freeAddresses(t, n)
 	var routes []string
 	for _, addr := range listen {
 		routes = append(routes, `"nats-route://`+addr+`"`)
 	}
 	t.Setenv("INDRANET_NATS_ROUTES", "["+strings.Join(routes, ", ")+"]")
-	var nodes []*server.Options
+	var all []*server.Options
 	for i, addr := range listen {
 		t.Setenv("INDRANET_NATS_NAME", fmt.Sprintf("nats-%d", i+1))
 		t.Setenv("INDRANET_NATS_LISTEN", "127.0.0.1:-1")
@@ -94,13 +57,9 @@ func cluster(t *testing.T) *deployment {
 		t.Setenv("INDRANET_NATS_STORE", t.TempDir())
 		opts, err := server.ProcessConfigFile("cluster.conf")
 		must(t, err)
-		nodes = append(nodes, opts)
+		all = append(all, opts)
 	}
-	for r, s := range d.security {
-		s.CA, s.Cert, s.Key = a.file("ca.pem"), a.file("client.pem"), a.file("client.key")
-		d.security[r] = s
-	}
-	return d.join(t, nodes)
+	return all
 }
 
 // freeAddresses are n on which nobody listens right now.
@@ -182,7 +141,8 @@ func TestEveryRoleCanDoItsWorkInACluster(t *testing.T) {
 		s := d.security[edge]
 		for name, less := range map[string]stream.Security{
 			"no certificate": {NKey: s.NKey, CA: s.CA}, "no nkey": {CA: s.CA, Cert: s.Cert, Key: s.Key},
-			"no CA": {NKey: s.NKey, Cert: s.Cert, Key: s.Key},
+			"no CA":                {NKey: s.NKey, Cert: s.Cert, Key: s.Key},
+			"a node's certificate": {NKey: s.NKey, CA: s.CA, Cert: os.Getenv("INDRANET_NATS_CERT"), Key: os.Getenv("INDRANET_NATS_KEY")},
 		} {
 			options, err := less.Options()
 			must(t, err)

@@ -96,10 +96,19 @@ func run(t *testing.T, file string) *server.Server {
 
 func start(t *testing.T, opts *server.Options) *server.Server {
 	t.Helper()
+	return startWith(t, opts, nil)
+}
+
+// startWith starts a server with a log, where it is to have one.
+func startWith(t *testing.T, opts *server.Options, log server.Logger) *server.Server {
+	t.Helper()
 	// Not of the configuration, but of a server within a test.
 	opts.NoLog, opts.NoSigs = true, true
 	srv, err := server.NewServer(opts)
 	must(t, err)
+	if log != nil {
+		srv.SetLogger(log, false, false)
+	}
 	srv.Start()
 	t.Cleanup(func() {
 		srv.Shutdown()

@@ -1,23 +1,15 @@
 package nats_test
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/stream"
 	"github.com/bodhisattva/indranet/publisher"
-	"github.com/bodhisattva/indranet/publisher/directget"
 	"github.com/bodhisattva/indranet/schema"
 )
 
@@ -63,6 +55,7 @@ func publishes(t *testing.T, d *deployment, bus *stream.Bus, service schema.Serv
 		}
 	}
 	must(t, log.Flush(t.Context()))
+	d.awaitInterest(t, service)
 
 	p, err := publisher.New(d.connect(t, role(service)))
 	must(t, err)
@@ -147,6 +140,27 @@ func publishes(t *testing.T, d *deployment, bus *stream.Bus, service schema.Serv
 	})
 }
 
+// awaitInterest waits until every node of a cluster knows that a whole service is
+// watched, and with it every subscription from before, since nodes learn an account's in
+// order. The flush of a subscription says so of one node only: what another sends before
+// it knows is not live, and an edge finds it in history.
+func (d *deployment) awaitInterest(t *testing.T, service schema.Service) {
+	t.Helper()
+	if len(d.servers) == 1 {
+		return
+	}
+	// Nobody watches this channel by itself.
+	other := channel(t, "other")
+	for account, class := range map[string]schema.Class{"INDRANET": schema.Live, account(service): schema.Transient} {
+		for _, srv := range d.servers {
+			until(t, srv.Name()+" to know who watches", func() bool {
+				a, err := srv.LookupAccount(account)
+				return err == nil && a.SubscriptionInterest(schema.Subject(class, service, other))
+			})
+		}
+	}
+}
+
 // operates has the operator do what the commands do.
 func operates(t *testing.T, d *deployment, bus *stream.Bus, replicas int) {
 	nc := d.connect(t, operator)
@@ -228,221 +242,4 @@ func want(t *testing.T, got <-chan string, text string) {
 	case <-time.After(patience):
 		t.Fatalf("%q did not come", text)
 	}
-}
-
-// request is something that a role tries.
-type request struct {
-	subject string
-	body    string
-	reply   string
-}
-
-// TestNobodyCanDoMore has every role try what it may not, with each subject as the
-// target of a message and, since JetStream answers to whatever subject it is told, as the
-// target of an answer. Nothing may happen: neither to the streams, nor live.
-func TestNobodyCanDoMore(t *testing.T) { nobodyCanDoMore(t, single(t)) }
-
-func nobodyCanDoMore(t *testing.T, d *deployment) {
-	t.Helper()
-	for _, service := range schema.Services() {
-		p, err := publisher.New(d.connect(t, role(service)))
-		must(t, err)
-		_, err = p.Publish(t.Context(), event{service: service, channel: channel(t, "registry")})
-		must(t, err)
-		p.Close()
-		// As a request an empty payload is one that needs no arguments.
-		_, err = d.connect(t, role(service)).Request("ev."+string(service)+".empty", nil, patience)
-		must(t, err)
-	}
-	must(t, putRevocation(t.Context(), d.connect(t, operator)))
-	live := d.eavesdrop(t)
-	before := d.state(t)
-	for _, r := range roles() {
-		if r == operator {
-			continue
-		}
-		t.Run(string(r), func(t *testing.T) {
-			var violations atomic.Int32
-			nc := d.connect(t, r, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-				if errors.Is(err, nats.ErrPermissionViolation) {
-					violations.Add(1)
-				}
-			}))
-			plain, replies := forbidden(r)
-			for _, req := range append(plain, replies...) {
-				must(t, nc.PublishMsg(&nats.Msg{Subject: req.subject, Reply: req.reply, Data: []byte(req.body)}))
-			}
-			must(t, nc.FlushTimeout(patience))
-			until(t, "every violation", func() bool { return int(violations.Load()) >= len(plain) })
-		})
-	}
-	after := d.state(t)
-	for name, was := range before {
-		now, ok := after[name]
-		if !ok {
-			t.Errorf("%s is gone", name)
-			continue
-		}
-		if now.config != was.config || now.created != was.created || now.first != was.first {
-			t.Errorf("%s was changed:\n%+v\n%+v", name, was, now)
-		}
-		for _, m := range now.foreign {
-			t.Errorf("%s holds what its publisher did not write: %s", name, m)
-		}
-	}
-	if len(after) != len(before) {
-		t.Errorf("streams %v", after)
-	}
-	for _, subject := range live.strange(t) {
-		t.Errorf("live: %s", subject)
-	}
-}
-
-// forbidden lists what r may not do: subjects that it may not write, and requests that
-// it may make with such a subject as the target of the answer.
-func forbidden(r role) (list, replies []request) {
-	all := append([]string{stream.RevocationsStream}, streams()...)
-	own := schema.Service(r)
-	for _, name := range all {
-		for _, api := range []string{
-			"STREAM.DELETE.", "STREAM.PURGE.", "STREAM.MSG.DELETE.", "STREAM.UPDATE.", "STREAM.CREATE.",
-			"STREAM.SNAPSHOT.", "STREAM.LEADER.STEPDOWN.", "STREAM.PEER.REMOVE.", "CONSUMER.CREATE.",
-		} {
-			list = append(list, request{subject: "$JS.API." + api + name})
-		}
-		list = append(list, request{subject: "$JS.API.STREAM.UPDATE." + name, body: `{"name":"` + name + `","subjects":["x.>"],"max_msgs":1}`},
-			request{subject: "$JS.API.STREAM.MSG.DELETE." + name, body: `{"seq":1}`})
-	}
-	for _, service := range schema.Services() {
-		for _, class := range []schema.Class{schema.Stored, schema.Transient, schema.Live} {
-			if service != own || class == schema.Live {
-				list = append(list, request{subject: string(class) + "." + string(service) + ".registry", body: `{"forged":1}`})
-			}
-		}
-	}
-	list = append(list,
-		request{subject: "$KV.IND_REVOCATIONS.token.1"}, request{subject: "$KV.IND_REVOCATIONS.token.9", body: "x"},
-		request{subject: "$JS.API.STREAM.CREATE.OTHER", body: `{"name":"OTHER","subjects":["other"]}`},
-		request{subject: "$JS.API.STREAM.RESTORE.OTHER", body: `{}`}, request{subject: "$JS.API.META.LEADER.STEPDOWN"},
-		request{subject: "$SYS.REQ.SERVER.PING"}, request{subject: "$SYS.REQ.USER.INFO"},
-		request{subject: "elsewhere", body: "x"})
-	for _, target := range list {
-		for _, name := range all {
-			for _, req := range []request{
-				{"$JS.API.DIRECT.GET." + name, `{"seq":1}`, target.subject},
-				{"$JS.API.DIRECT.GET." + name, `{"seq":2}`, target.subject},
-				{"$JS.API.STREAM.MSG.GET." + name, `{"seq":1}`, target.subject},
-				{"$JS.API.STREAM.INFO." + name, ``, target.subject},
-			} {
-				if name == own.Stream() || r == edge {
-					replies = append(replies, req)
-				}
-			}
-		}
-		if r != edge {
-			replies = append(replies, request{"ev." + string(own) + ".empty", "", target.subject})
-		}
-	}
-	return list, replies
-}
-
-func streams() []string {
-	var names []string
-	for _, service := range schema.Services() {
-		names = append(names, service.Stream())
-	}
-	return names
-}
-
-// streamState is what may not change.
-type streamState struct {
-	config  string
-	created time.Time
-	first   uint64
-	foreign []string
-}
-
-// state looks at every stream, with whatever is in it that its publisher did not write.
-func (d *deployment) state(t *testing.T) map[string]streamState {
-	t.Helper()
-	nc := d.connect(t, operator)
-	js, err := jetstream.New(nc)
-	must(t, err)
-	for _, service := range schema.Services() {
-		// Behind whatever was asked of JetStream before.
-		s, err := js.Stream(t.Context(), service.Stream())
-		must(t, err)
-		_, err = js.UpdateStream(t.Context(), s.CachedInfo().Config)
-		must(t, err)
-	}
-	all := map[string]streamState{}
-	lister := js.ListStreams(t.Context())
-	for info := range lister.Info() {
-		config, err := json.Marshal(info.Config)
-		must(t, err)
-		all[info.Config.Name] = streamState{config: string(config), created: info.Created, first: info.State.FirstSeq}
-	}
-	must(t, lister.Err())
-	get := directget.New(d.connect(t, edge))
-	for name, s := range all {
-		for seq := uint64(1); ; {
-			m, err := get.Leader(t.Context(), name, directget.LeaderRequest{Seq: seq, NextBySubj: ">"})
-			if err != nil {
-				break
-			}
-			seq = m.Seq + 1
-			empty := strings.HasSuffix(m.Subject, ".empty") && len(m.Data) == 0
-			if !empty && string(m.Data) != `{"n":1}` && m.Subject != "$KV.IND_REVOCATIONS.token.1" || m.Subject == "$KV.IND_REVOCATIONS.token.1" && string(m.Data) != "v" {
-				s.foreign = append(s.foreign, m.Subject+" "+string(m.Data))
-			}
-		}
-		all[name] = s
-	}
-	return all
-}
-
-// ear is what an edge takes for live events.
-type ear struct {
-	bus *stream.Bus
-
-	// Guarded by mu.
-	mu  sync.Mutex
-	odd []string
-}
-
-// eavesdrop runs an edge that watches every service.
-func (d *deployment) eavesdrop(t *testing.T) *ear {
-	t.Helper()
-	e := &ear{bus: d.bus(t)}
-	for _, service := range schema.Services() {
-		log := e.bus.Service(service)
-		for _, transient := range []bool{false, true} {
-			w, err := log.Watch(schema.Channel{}, transient, func(m feed.Message) {
-				// What a publisher stored itself is no forgery.
-				if transient || m.Channel.String() != "empty" || len(m.Data) > 0 {
-					e.mu.Lock()
-					e.odd = append(e.odd, fmt.Sprintf("%s %s %s", service, m.Channel, m.Data))
-					e.mu.Unlock()
-				}
-			})
-			must(t, err)
-			t.Cleanup(w.Stop)
-		}
-		must(t, log.Flush(t.Context()))
-	}
-	return e
-}
-
-// strange is what was heard and nobody published.
-func (e *ear) strange(t *testing.T) []string {
-	t.Helper()
-	must(t, e.bus.Service(schema.Dhruva).Flush(t.Context()))
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t.Logf("%d forged", e.bus.Stats.Forged.Load())
-	return e.odd
-}
-
-func putRevocation(ctx context.Context, nc *nats.Conn) error {
-	return stream.PutRevocation(ctx, nc, "token.1", func([]byte, time.Time) []byte { return []byte("v") })
 }
