@@ -20,7 +20,10 @@
 // CPU a second as the attackers did, in as short pieces: the comparison then says what
 // the attack does to the edge, and not what it is to share two cores with somebody.
 // In all rounds the publisher publishes at the same rate and the good clients stay
-// connected; newcomers among them come, read and leave.
+// connected; newcomers among them come, read and leave. A newcomer who shows its token in
+// the first frame, as browsers do, cannot be told before from who has none: where too many
+// have none it may be refused with HTTP 503, and tries again for up to ten seconds. The
+// table says how often; nobody else may be refused at all.
 //
 // # Verdict
 //

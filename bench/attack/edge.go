@@ -39,6 +39,9 @@ const (
 	maxPerAddress     = 100
 	messagesPerSecond = 100
 	replayRate        = 1 << 20
+	// maxFeeds is a fifth of what an edge with more memory has, and more than good clients
+	// need by far.
+	maxFeeds = 10_000
 )
 
 // config is that of an edge which faces the internet. Its operators are on 127.0.0.1, and
@@ -55,7 +58,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 			MaxPerUser: maxPerUser, MaxPerAddress: maxPerAddress,
 			Conn:   conn.Config{MaxConnections: e.Connections},
 			Limits: request.Limits{MessagesPerSecond: messagesPerSecond, ReplayRate: replayRate},
-			Feed:   feed.Config{Linger: e.Linger},
+			Feed:   feed.Config{Linger: e.Linger, MaxFeeds: maxFeeds},
 		}
 	}
 	mahavishnu := services[schema.Mahavishnu]

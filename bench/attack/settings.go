@@ -36,7 +36,7 @@ type settings struct {
 	// The p99 in the attack may be bound times that of the calm rounds, and slack more.
 	bound float64
 	slack time.Duration
-	// memory bounds the edge's resident memory, queued what it holds for its clients, both
+	// memory is the edge's memory limit, queued bounds what it holds for its clients, both
 	// in bytes; spare is how many connections it takes beside the good clients'; linger is
 	// how long a feed of the edge stays without subscribers, 0 for its default.
 	memory, queued int64
@@ -51,8 +51,7 @@ const (
 	defaultChannels = 40
 	publicChannels  = 8
 	defaultBound    = 2
-	// defaultMemory is the memory limit that the edge is given, in bytes, and the bound
-	// of its resident memory.
+	// defaultMemory is the memory limit that the edge is given, in bytes.
 	defaultMemory = 256 << 20
 	// defaultQueued is less than attackers who read nothing could have queued for them, in
 	// bytes, and defaultSpare less than they could take of places without a token.

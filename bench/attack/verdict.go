@@ -48,8 +48,8 @@ func (r *result) verdict() (list []string) {
 	if most.feeds > maxFeeds {
 		add("the edge had %.0f feeds, at most %d are allowed", most.feeds, maxFeeds)
 	}
-	if r.after.Peak > r.settings.memory {
-		add("the edge's memory was %s, its bound is %s", mebi(r.after.Peak), mebi(r.settings.memory))
+	if r.after.Peak > r.maxMemory() {
+		add("the edge's memory was %s, its bound is %s", mebi(r.after.Peak), mebi(r.maxMemory()))
 	}
 	for _, what := range r.remains {
 		add("left: %s", what)
@@ -94,9 +94,12 @@ func (r *result) maxQueued() int64 {
 	return bound
 }
 
-// maxFeeds is how many feeds the edge may have: those of good clients and of living
-// attackers, and some thousands that nobody has subscribed to any more.
-const maxFeeds = 10_000
+// programBytes is what the program itself takes of resident memory, which the memory limit
+// does not count, in bytes.
+const programBytes = 24 << 20
+
+// maxMemory is what the edge's resident memory may be, in bytes.
+func (r *result) maxMemory() int64 { return r.settings.memory + programBytes }
 
 func (r *result) attackRound() *round {
 	for _, one := range r.rounds {
