@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,4 +265,77 @@ func TestPagesOfAConnectionAreBoundedHoweverManySubscriptionsItHas(t *testing.T)
 			t.Fatal("pages are still held for a connection that has gone")
 		}
 	}
+}
+
+// TestHalfMessagesAreBoundedAndNobodyElseNotices: many send all but the last byte of the
+// longest message there may be.
+func TestHalfMessagesAreBoundedAndNobodyElseNotices(t *testing.T) {
+	const greedy, bound = 30, 4 << 20
+	in := conn.NewInbound(bound)
+	srv, e := started(t, func(c *edge.Config) {
+		every(c, func(s *edge.Service) { s.Conn = conn.Config{Inbound: in} })
+	})
+	s := newStore(t, srv)
+	calm := dial(t, e, schema.Dhruva)
+	calm.subscribe("adapter:calm", "")
+	calm.untilCaughtUp("adapter:calm")
+	frame := ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(`{"x":"` + strings.Repeat("x", conn.DefaultMaxMessageBytes-8) + `"}`))))
+	var wg sync.WaitGroup
+	for range greedy {
+		nc := rawClient(t, e, schema.Dhruva)
+		wg.Go(func() { _, _ = nc.Write(frame[:len(frame)-1]) }) // Most are cut.
+	}
+	wg.Wait()
+	deadline, last := time.Now().Add(patience), uint64(0)
+	for e.Connections(schema.Dhruva) > 1+bound>>20 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are left, %d bytes held", e.Connections(schema.Dhruva), in.Used())
+		}
+		seq := s.put(schema.Dhruva, "adapter.activated", adapter("calm", 1))
+		sameSeqs(t, calm.events(1, last), []uint64{seq})
+		last = seq
+	}
+	if n := in.Used(); n > bound {
+		t.Errorf("%d bytes are held", n)
+	}
+	if n := metric(t, e, `websocket_connections_closed_total{service="dhruva",code="1013",reason="try_later"}`); n < greedy-bound>>20 {
+		t.Errorf("only %.0f were told why", n)
+	}
+}
+
+// TestComingBackForNewChannelsFillsNothing: a client asks for new channels, goes and comes
+// back, again and again.
+func TestComingBackForNewChannelsFillsNothing(t *testing.T) {
+	const lingering = 300
+	srv, e := started(t, func(c *edge.Config) {
+		every(c, func(s *edge.Service) { s.Feed = feed.Config{MaxLingering: lingering, MaxFeeds: 500} })
+	})
+	s := newStore(t, srv)
+	calm := dial(t, e, schema.Dhruva)
+	calm.subscribe("adapter:calm", "")
+	calm.untilCaughtUp("adapter:calm")
+	for round := range 20 {
+		c := dial(t, e, schema.Dhruva)
+		var list []string
+		for i := range 100 {
+			list = append(list, fmt.Sprintf(`{"channel":"adapter:%d-%d"}`, round, i))
+		}
+		c.send(`{"type":"request","event":"subscribe","data":{"channels":[` + strings.Join(list, ",") + `]}}`)
+		for c.next().Type != "response" {
+			continue
+		}
+		_ = c.ws.CloseNow()
+	}
+	deadline := time.Now().Add(patience)
+	for e.Connections(schema.Dhruva) > 1 {
+		if time.Now().After(deadline) {
+			t.Fatal("the connections are still open")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	if n := metric(t, e, `indranet_feeds_current{service="dhruva"}`); n != lingering+1 {
+		t.Errorf("%.0f feeds", n)
+	}
+	seq := s.put(schema.Dhruva, "adapter.activated", adapter("calm", 1))
+	sameSeqs(t, calm.events(1, 0), []uint64{seq})
 }
