@@ -99,6 +99,12 @@ func TestWhoHasNotShownATokenTakesNobodysPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			good.want("event", "welcome")
+			until(t, "the others have gone", func() bool { return e.Connections(schema.Dhruva) == 1+c.perAddress })
+			h = c.header(t)
+			h.Set("X-Forwarded-For", "192.0.2.1")
+			if _, _, err := knock(t, e, schema.Dhruva, h); err != nil {
+				t.Errorf("its places are not given back: %v", err)
+			}
 		})
 	}
 }
@@ -305,7 +311,7 @@ func TestWhoHasNoTokenTakesNoPlaceOfWhoHasOne(t *testing.T) {
 		h.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))
 		return h
 	}
-	refused := 0
+	refused, began := 0, time.Now()
 	for i := range 2 * places {
 		_, response, err := knock(t, e, schema.Dhruva, from(i, http.Header{}))
 		if err == nil {
@@ -328,6 +334,9 @@ func TestWhoHasNoTokenTakesNoPlaceOfWhoHasOne(t *testing.T) {
 		inside = append(inside, c)
 	}
 	until(t, "the others have gone", func() bool { return e.Connections(schema.Dhruva) == len(inside) })
+	if took := time.Since(began); took > 4900*time.Millisecond {
+		t.Errorf("they have gone after %v, as if there were room", took)
+	}
 	c, _, err := knock(t, e, schema.Dhruva, from(1, http.Header{}))
 	if err != nil {
 		t.Fatal(err)
