@@ -10,8 +10,8 @@
 // of their own (this program again, in another role). The edge requires tokens, has
 // admin-only channels and all the limits that a Gate, Failures and the connection know.
 // On loopback everybody can choose where he comes from: good clients come from
-// 127.1.0.0/16, attackers from 127.64.0.0/10, each kind of attack from addresses of
-// its own, so that what limits an address bites whom it is there for.
+// 127.1.0.0/16, attackers from 127.64.0.0/10, each kind of attack from addresses and with
+// users of its own, so that what limits an address or a user bites whom it is there for.
 //
 // # Rounds
 //

@@ -38,7 +38,10 @@ const (
 	maxPerUser        = 30
 	maxPerAddress     = 100
 	messagesPerSecond = 100
-	replayRate        = 1 << 20
+	// framesPerSecond is a fifth of the default: so a flood meets it also on a machine that
+	// cannot read many more within a second.
+	framesPerSecond = 20_000
+	replayRate      = 1 << 20
 	// maxFeeds is a fifth of what an edge with more memory has, and more than good clients
 	// need by far.
 	maxFeeds = 10_000
@@ -56,7 +59,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 		services[name] = edge.Service{
 			RequireAuth: true, Auth: auth.Config{Secret: secret},
 			MaxPerUser: maxPerUser, MaxPerAddress: maxPerAddress,
-			Conn:   conn.Config{MaxConnections: e.Connections},
+			Conn:   conn.Config{MaxConnections: e.Connections, MaxFramesPerSecond: framesPerSecond},
 			Limits: request.Limits{MessagesPerSecond: messagesPerSecond, ReplayRate: replayRate},
 			Feed:   feed.Config{Linger: e.Linger, MaxFeeds: maxFeeds},
 		}

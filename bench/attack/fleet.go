@@ -42,10 +42,6 @@ type fleet struct {
 	release func() bool
 }
 
-// weakUsers is how many users the attackers have tokens of: so many that what one user may
-// hold does not end the attacks that need many connections.
-const weakUsers = 24
-
 // newFleet starts all. close must be called.
 func newFleet(ctx context.Context, s settings) (_ *fleet, err error) {
 	f := &fleet{channels: stage.Channels(s.channels, s.public)}
@@ -119,11 +115,12 @@ func (f *fleet) arm(secret string, enemy *foe.Config) error {
 		weak = append(weak, service+":read:"+name)
 	}
 	weak = append(weak, service+":read:pool:*")
-	for i := range weakUsers {
-		enemy.Weak = append(enemy.Weak, mint(secret, auth.MintClaims{User: fmt.Sprintf("guest-%d", i), Permissions: weak}))
+	enemy.Weak = map[string][]string{}
+	for _, k := range foe.Kinds() {
+		for i := range k.Users {
+			enemy.Weak[k.Name] = append(enemy.Weak[k.Name], mint(secret, auth.MintClaims{User: fmt.Sprintf("%s-%d", k.Name, i), Permissions: weak}))
+		}
 	}
-	enemy.Hoarder = mint(secret, auth.MintClaims{User: "hoarder", Permissions: weak})
-	enemy.Churner = mint(secret, auth.MintClaims{User: "churner", Permissions: weak})
 	enemy.Foreign = mint(secret, auth.MintClaims{User: "alien", Permissions: []string{string(schema.Dhruva) + ":admin"}})
 	everything, now := []string{"admin"}, time.Now()
 	enemy.Bad = map[string]string{

@@ -106,8 +106,11 @@ func (a *attack) noise(n int) []byte {
 	return b
 }
 
-// weak is one of the weak tokens.
-func (a *attack) weak(n int) string { return a.army.cfg.Weak[n%len(a.army.cfg.Weak)] }
+// weak is one of the kind's weak tokens.
+func (a *attack) weak(n int) string {
+	list := a.army.cfg.Weak[a.kind.name]
+	return list[n%len(list)]
+}
 
 // line is an attacker's connection.
 type line struct {

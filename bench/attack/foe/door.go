@@ -385,7 +385,7 @@ func hoard(ctx context.Context, a *attack, n int) string {
 		return end
 	}
 	defer c.close()
-	end, ok := c.enter(ctx, bearer(a.army.cfg.Hoarder))
+	end, ok := c.enter(ctx, bearer(a.weak(n)))
 	if !ok {
 		return end
 	}

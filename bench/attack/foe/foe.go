@@ -15,11 +15,9 @@ type Config struct {
 	// Edge is the address of the public listener, Metrics and Admin those of the
 	// operators'.
 	Edge, Metrics, Admin string
-	// Weak are tokens of as many users that cover the public channels, named one by one,
-	// and the channels of the kind pool that are not admin-only. Hoarder and Churner are
-	// two more.
-	Weak             []string
-	Hoarder, Churner string
+	// Weak are tokens, by kind, of as many users as Kind says, that cover the public
+	// channels, named one by one, and the channels of the kind pool that are not admin-only.
+	Weak map[string][]string
 	// Bad are tokens that were right once, or are right elsewhere, by what is wrong
 	// with them.
 	Bad map[string]string

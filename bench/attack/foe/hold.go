@@ -71,9 +71,8 @@ var flooding = []struct{ before, frame []byte }{
 }
 
 const (
-	// floodChunk frames are written at once, floodChunks times: whenever the edge begins
-	// to count anew, more than it allows come behind that.
-	floodChunk, floodChunks = 10_000, 40
+	// floodChunk frames are written at once, floodChunks times.
+	floodChunk, floodChunks = 10_000, 10
 	// floodPatience is how long the edge may take to count them.
 	floodPatience = 10 * time.Second
 )
@@ -187,7 +186,7 @@ func feedChurn(ctx context.Context, a *attack, n int) string {
 		return end
 	}
 	defer c.close()
-	if end, ok := c.enter(ctx, bearer(a.army.cfg.Churner)); !ok {
+	if end, ok := c.enter(ctx, bearer(a.weak(n))); !ok {
 		return end
 	}
 	c.covers = true

@@ -16,13 +16,18 @@ type kind struct {
 	rate float64
 	// addresses is how many it comes from.
 	addresses int
-	shot      func(ctx context.Context, a *attack, n int) string
-	stream    *flow
+	// users is how many users' tokens it has, fewUsers where it is 0.
+	users  int
+	shot   func(ctx context.Context, a *attack, n int) string
+	stream *flow
 	// queues is what the edge may hold for each connection of a kind that reads nothing,
 	// once its bound is reached, in bytes.
 	queues int
 	expect Expectation
 }
+
+// fewUsers is enough where what one user may have is not the point.
+const fewUsers = 4
 
 // Times in which an edge has to end what does not go on. They are those that it promises
 // (5 s for a header and for a token, 30 s for a message, 120 s for who reads nothing) and
@@ -79,9 +84,9 @@ var kinds = []kind{
 		expect: must("AUTH_FAILED, close 4001").may(outside...).within(endsSoon)},
 	{name: "foreign_token", does: "a token for everything of another service", rate: 5, addresses: 20, shot: foreign,
 		expect: must("FORBIDDEN")},
-	{name: "churn", does: "connects and leaves: at once, in the handshake, behind it", rate: 100, addresses: 40, shot: churn,
+	{name: "churn", does: "connects and leaves: at once, in the handshake, behind it", rate: 100, addresses: 40, users: 8, shot: churn,
 		expect: must("close 1000").may("left *").may(cutOff...)},
-	{name: "churn_one", does: "the same from one address, faster than one may", rate: 130, addresses: 1, shot: churn,
+	{name: "churn_one", does: "the same from one address, faster than one may", rate: 130, addresses: 1, users: 8, shot: churn,
 		expect: must(endRefused).may("left *", "close 1000").may(cutOff...)},
 	{name: "origin", does: "handshakes from pages of other origins", rate: 15, addresses: 20, shot: origin,
 		expect: must("HTTP 403")},
@@ -89,7 +94,7 @@ var kinds = []kind{
 		expect: must("HTTP 404").may(noPlace...).may("HTTP 307", "HTTP 301", "HTTP 400", "HTTP 405", "HTTP 426")},
 	{name: "operators", does: "asks the operators' listeners from a network that is not allowed", rate: 15, addresses: 20, shot: operators,
 		expect: must("HTTP 403 | closed | " + endRefused).may(cutOff...)},
-	{name: "hoard", does: "connections of one user, held for ever", rate: 3, addresses: 20, shot: hoard,
+	{name: "hoard", does: "connections of one user, held for ever", rate: 3, addresses: 20, users: 1, shot: hoard,
 		expect: must("close 1013")},
 	{name: "huge_frame", does: "frames that announce up to 2^63 bytes", rate: 8, addresses: 20, shot: hugeFrame,
 		expect: must("close 1009").may(cutOff...).may("close 1002").within(endsSoon)},
@@ -98,7 +103,7 @@ var kinds = []kind{
 	{name: "slow_frames", does: "announces a message of 1 MiB, sends a byte a second", rate: 20, addresses: 5,
 		stream: &flow{conns: 20, before: announce, message: oneByte, mute: true},
 		expect: must().later(tellsOf, anyEnd).may("close 1013").within(endsMessage)},
-	{name: "half_message", does: "announces 1 MiB, sends nearly all at once and the rest a byte in five seconds", rate: 8, addresses: 10, shot: halfMessage,
+	{name: "half_message", does: "announces 1 MiB, sends nearly all at once and the rest a byte in five seconds", rate: 8, addresses: 10, users: 12, shot: halfMessage,
 		expect: must().later(tellsOf, anyEnd).may("close 1013").within(endsMessage)},
 	{name: "message_flood", does: "messages at three times the allowed rate", rate: 900, addresses: 5,
 		stream: &flow{conns: 3, message: flood},
@@ -112,7 +117,7 @@ var kinds = []kind{
 	{name: "empty_fragments", does: "fragments without a byte, that never end", rate: 2000, addresses: 5,
 		stream: &flow{conns: 2, before: begun, message: empty},
 		expect: must().later(tellsOf, anyEnd).within(endsMessage)},
-	{name: "frame_flood", does: "400,000 pings, pongs or empty fragments at once", rate: 1, addresses: 5, shot: frameFlood,
+	{name: "frame_flood", does: "100,000 pings, pongs or empty fragments at once", rate: 1, addresses: 5, shot: frameFlood,
 		expect: must("close 4029").may(cutOff...)},
 	{name: "deep_json", does: "deep nesting, keys twice, halves of characters, strange numbers", rate: 20, addresses: 5,
 		stream: &flow{conns: 1, message: strangeJSON, judge: neverAnswered},
@@ -130,13 +135,13 @@ var kinds = []kind{
 	{name: "subscribe_churn", does: "subscribes to ever new channels and unsubscribes", rate: 90, addresses: 5,
 		stream: &flow{conns: 1, message: subscribeChurn},
 		expect: must("answered").may("UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED, close 4029")},
-	{name: "feed_churn", does: "subscribes to 1,000 ever new channels and leaves, always the same user", rate: 2, addresses: 1, shot: feedChurn,
+	{name: "feed_churn", does: "subscribes to 1,000 ever new channels and leaves, always the same user", rate: 2, addresses: 1, users: 1, shot: feedChurn,
 		// It is slowed down, as far as it takes; what it has achieved is judged by the feeds.
 		expect: must(endHeld+" | left with * | "+endWaiting).may("close 1013", "UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TOO_MANY_SUBSCRIPTIONS")},
 	{name: "never_reads", does: "subscribes to busy channels from the start, asks for history, reads nothing", rate: 20, addresses: 5, queues: queuesPages,
 		stream: &flow{conns: 20, before: everything, message: wholeHistory, deaf: true},
 		expect: must().later(tellsOfSlow, "cut").may("cut", "no longer read by the edge")},
-	{name: "lists_unread", does: "subscribes to 100 channels, asks for the list of them 24 times, reads nothing", rate: 1, addresses: 5, queues: queuesLists, shot: listsUnread,
+	{name: "lists_unread", does: "subscribes to 100 channels, asks for the list of them 24 times, reads nothing", rate: 1, addresses: 5, users: 8, queues: queuesLists, shot: listsUnread,
 		expect: must(endHeld+" | cut").later(tellsOfSlow, "cut").may("close 1013", "UNAVAILABLE", "RATE_LIMIT_EXCEEDED", endWaiting)},
 	{name: "tokenless", does: "connections of ten addresses that never show a token and do not answer the goodbye", rate: 120, addresses: 10, shot: tokenless,
 		expect: must("AUTH_REQUIRED, close 4001").may(noPlace...).within(endsSoon)},
@@ -146,6 +151,9 @@ var kinds = []kind{
 type Kind struct {
 	Name, Does string
 	Rate       float64
+	// Users is how many users it has weak tokens of, which no other kind has: so it meets
+	// its own limits and nobody else's.
+	Users int
 	// Queues is what the edge may hold for each connection of a kind that reads nothing,
 	// once its bound is reached, in bytes.
 	Queues int
@@ -156,7 +164,10 @@ type Kind struct {
 func Kinds() []Kind {
 	var list []Kind
 	for _, k := range kinds {
-		list = append(list, Kind{k.name, k.does, k.rate, k.queues, k.expect})
+		if k.users == 0 {
+			k.users = fewUsers
+		}
+		list = append(list, Kind{k.name, k.does, k.rate, k.users, k.queues, k.expect})
 	}
 	return list
 }
