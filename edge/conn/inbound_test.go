@@ -128,6 +128,24 @@ func TestWhoIsToldToGoReadsWhy(t *testing.T) {
 	h.wantClosed(CloseTryLater)
 }
 
+func TestWhoIsToldToGoGivesUpItsMessageAtOnce(t *testing.T) {
+	inFakeTime(t, Config{Inbound: NewInbound(100_000)}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		c.write(begin(1<<20, 50_000))
+		l := h.conn.(*link)
+		synctest.Wait()
+		if n := l.parser.assembled(); n < 50_000 {
+			t.Fatalf("%d bytes are assembled", n)
+		}
+		h.conn.Hold(80_000)
+		synctest.Wait() // No time goes by.
+		if n := l.parser.assembled(); n != 0 {
+			t.Errorf("%d bytes are assembled", n)
+		}
+		c.wantClose(CloseTryLater)
+		h.wantClosed(CloseTryLater)
+	})
+}
+
 func TestWhatHandlersKeepCountsAndIsGivenBack(t *testing.T) {
 	in := NewInbound(100_000)
 	e := newEngine(t, Config{Inbound: in})

@@ -87,6 +87,38 @@ func TestAnswersThatNobodyReadsAreBoundedByTheBudget(t *testing.T) {
 	})
 }
 
+func TestFewAnswersWaitWhileTheBudgetIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openHall(t, Limits{})
+		g := h.open("")
+		g.drain()
+		g.got = nil
+		h.server.budget.Tighten(true)
+		asked := 0
+		for ; asked < 1000; asked++ {
+			kind := `{"type":"ping"}`
+			if asked%2 == 0 {
+				kind = `{"type":"request","event":"get_status"}`
+			}
+			more := g.session.Receive([]byte(kind))
+			synctest.Wait()
+			if !more {
+				break
+			}
+		}
+		if n := h.server.budget.Used(); n < fewAnswers || n > fewAnswers+1000 {
+			t.Errorf("%d bytes of answers wait", n)
+		}
+		g.drain()
+		if n := len(g.got); n != asked+1 {
+			t.Errorf("%d of %d were answered", n, asked+1)
+		}
+		if g.conn.resumes.Load() == 0 {
+			t.Error("it may not go on")
+		}
+	})
+}
+
 func TestWhatIsBeingSentCountsUntilTheConnectionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openHall(t, Limits{})
@@ -174,11 +206,13 @@ func TestWhoComesBackOwesWhatItOwed(t *testing.T) {
 			g.end()
 			return got
 		}
-		from := func(address string) func() *guest {
+		from := func(addresses ...string) func() *guest {
+			n := 0
 			return func() *guest {
 				g := &guest{conn: &awake{}}
 				g.t = t
-				g.session = h.server.Open(g.conn, Peer{Address: address}).(*Session)
+				n++
+				g.session = h.server.Open(g.conn, Peer{Address: addresses[n%len(addresses)]}).(*Session)
 				return g
 			}
 		}
@@ -188,7 +222,7 @@ func TestWhoComesBackOwesWhatItOwed(t *testing.T) {
 		}{
 			{"user", func() *guest { return h.open("good") }, func() *guest { return h.open("other") }},
 			{"address", from("192.0.2.1"), from("192.0.2.2")},
-			{"network", from("2001:db8::1"), from("2001:db8:1::1")},
+			{"network", from("2001:db8::1", "2001:db8::ffff:1"), from("2001:db8:1::1")},
 		} {
 			made := 0
 			for range 60 {
