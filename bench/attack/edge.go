@@ -30,18 +30,17 @@ type edgeRole struct {
 	Memory, Queued int64
 	// Connections bounds those of a service.
 	Connections int
-	Linger      time.Duration
+	// Messages and Frames are a connection's a second; Arrivals and HalfOpen an address's.
+	Messages, Frames, Arrivals, HalfOpen int
+	Linger                               time.Duration
 }
 
-// Limits of the edge that is attacked, beside limit.DefaultGate and limit.DefaultFailures.
+// Limits of the edge that is attacked, beside those of the role, limit.DefaultGate and
+// limit.DefaultFailures.
 const (
-	maxPerUser        = 30
-	maxPerAddress     = 100
-	messagesPerSecond = 100
-	// framesPerSecond is a fifth of the default: so a flood meets it also on a machine that
-	// cannot read many more within a second.
-	framesPerSecond = 20_000
-	replayRate      = 1 << 20
+	maxPerUser    = 30
+	maxPerAddress = 100
+	replayRate    = 1 << 20
 	// maxFeeds is a fifth of what an edge with more memory has, and more than good clients
 	// need by far.
 	maxFeeds = 10_000
@@ -54,13 +53,15 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 	if err != nil {
 		return edge.Config{}, fmt.Errorf("attack: %w", err)
 	}
+	gate := limit.DefaultGate()
+	gate.ArrivalsPerAddress, gate.MaxHalfOpenPerAddress = e.Arrivals, e.HalfOpen
 	services := map[schema.Service]edge.Service{}
 	for _, name := range schema.Services() {
 		services[name] = edge.Service{
 			RequireAuth: true, Auth: auth.Config{Secret: secret},
 			MaxPerUser: maxPerUser, MaxPerAddress: maxPerAddress,
-			Conn:   conn.Config{MaxConnections: e.Connections, MaxFramesPerSecond: framesPerSecond},
-			Limits: request.Limits{MessagesPerSecond: messagesPerSecond, ReplayRate: replayRate},
+			Conn:   conn.Config{MaxConnections: e.Connections, MaxFramesPerSecond: e.Frames},
+			Limits: request.Limits{MessagesPerSecond: e.Messages, ReplayRate: replayRate},
 			Feed:   feed.Config{Linger: e.Linger, MaxFeeds: maxFeeds},
 		}
 	}
@@ -71,7 +72,7 @@ func (e *edgeRole) config(secret string) (edge.Config, error) {
 		NATS: stream.Config{URL: e.NATS}, HTTP: "127.0.0.1:0", Name: "attacked", Version: "attack", Services: services,
 		Metrics: edge.Operators{Addr: "127.0.0.1:0", Allow: operators},
 		Admin:   edge.Operators{Addr: "127.0.0.1:0", Allow: operators},
-		Gate:    limit.DefaultGate(), Failures: limit.DefaultFailures(),
+		Gate:    gate, Failures: limit.DefaultFailures(),
 		QueuedBytes: e.Queued, MemoryLimit: e.Memory,
 	}, nil
 }

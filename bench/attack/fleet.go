@@ -70,6 +70,7 @@ func (f *fleet) startAll(ctx context.Context, s settings) error {
 	}
 	if f.edge, err = f.start(role{Name: "edge", Edge: &edgeRole{
 		NATS: url, Log: f.log, Memory: s.memory, Queued: s.queued, Connections: s.connections(), Linger: s.linger,
+		Messages: s.messages, Frames: s.frames, Arrivals: s.arrivals, HalfOpen: s.halfOpen,
 	}}, env); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bodhisattva/indranet/bench/attack/foe"
+	"github.com/bodhisattva/indranet/edge/limit"
 )
 
 // settings are what a run is told.
@@ -42,6 +43,9 @@ type settings struct {
 	memory, queued int64
 	spare          int
 	linger         time.Duration
+	// messages and frames are what a connection may send a second, arrivals how often an
+	// address may connect a second, halfOpen how many of its connections may be half-open.
+	messages, frames, arrivals, halfOpen int
 }
 
 // What a run is without flags.
@@ -57,6 +61,10 @@ const (
 	// bytes, and defaultSpare less than they could take of places without a token.
 	defaultQueued = 8 << 20
 	defaultSpare  = 1000
+	// defaultMessages and defaultFrames are a second's. The frames are a fifth of the
+	// edge's default: so a flood meets them also on a machine that cannot read many more.
+	defaultMessages = 100
+	defaultFrames   = 20_000
 )
 
 func newSettings() settings {
@@ -64,6 +72,8 @@ func newSettings() settings {
 		duration: 10 * time.Minute, rehearsal: 15 * time.Second, clients: defaultClients, newcomers: 2,
 		channels: defaultChannels, public: publicChannels, prefill: 1000, events: defaultEvents, size: 512,
 		bound: defaultBound, memory: defaultMemory, queued: defaultQueued, spare: defaultSpare,
+		messages: defaultMessages, frames: defaultFrames,
+		arrivals: limit.DefaultGate().ArrivalsPerAddress, halfOpen: limit.DefaultGate().MaxHalfOpenPerAddress,
 	}
 }
 

@@ -24,9 +24,9 @@ func (r *result) print(out io.Writer) {
 	fmt.Fprintf(out, "%d good clients, %g newcomers/s, %g events/s of %d bytes on %d channels; latency is from the publish call to the receipt.\n",
 		s.clients, s.newcomers, s.events, s.size, s.channels)
 	fmt.Fprintf(out, "The edge: tokens required, at most %d connections, %d of a user and %d of an address, %d messages/s, %d frames/s, histories of %s/s, %s queued, %d feeds, memory limit %s,\n",
-		s.connections(), maxPerUser, maxPerAddress, messagesPerSecond, framesPerSecond, mebi(replayRate), mebi(s.queued), maxFeeds, mebi(s.memory))
-	fmt.Fprintf(out, "limit.DefaultGate, limit.DefaultFailures. The attackers used %.2f processors in the rehearsal and %.2f in the attack, and so did the burner in the calm before and after.\n",
-		r.share[0], r.share[1])
+		s.connections(), maxPerUser, maxPerAddress, s.messages, s.frames, mebi(replayRate), mebi(s.queued), maxFeeds, mebi(s.memory))
+	fmt.Fprintf(out, "%d connects/s and %d half-open connections of an address; else limit.DefaultGate and limit.DefaultFailures.\nThe attackers used %.2f processors in the rehearsal and %.2f in the attack, and so did the burner in the calm before and after.\n",
+		s.arrivals, s.halfOpen, r.share[0], r.share[1])
 	fmt.Fprint(out, "Nothing is pinned: attackers, good clients, publisher, NATS and edge share the processors.\n\n")
 	r.printRounds(out)
 	r.printKinds(out)
