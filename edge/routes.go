@@ -31,7 +31,7 @@ func (e *Edge) handler(name string) http.Handler {
 	case sharedListener:
 		return e.once(e.sharedHandler())
 	case metricsListener:
-		return e.operators(e.cfg.Metrics.Addr, false)
+		return e.operators("", false)
 	case adminListener:
 		return e.operators(e.cfg.Admin.Addr, true)
 	}
@@ -89,7 +89,9 @@ func (e *Edge) serviceHandler(s *service) http.Handler {
 }
 
 // operators serves those who run the edge. Others were not let through to here, but a page
-// in an operator's browser may have had its own name lead here.
+// in an operator's browser may have had its own name lead here: for all, addr is what the
+// edge may be called by. Metrics hold nothing that is worth it, and whoever collects
+// them calls the edge by any name.
 func (e *Edge) operators(addr string, all bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", e.tellHealth(true))
@@ -100,9 +102,9 @@ func (e *Edge) operators(addr string, all bool) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if host := hostname(r.Host); !e.ours(host) && host != hostname(addr) {
+		if host := hostname(r.Host); all && !e.ours(host) && host != hostname(addr) {
 			e.audit.Record(audit.AdminRefused, "", "host", slog.String("address", peerOf(r).String()), slog.String("host", foreign(host)))
-			http.Error(w, "not under this name", http.StatusForbidden)
+			http.Error(w, "not under this name: use the address, or have the name in admin.listen or in origins", http.StatusForbidden)
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -238,8 +240,8 @@ func bearer(header []string) string {
 
 // allowed decides by the Origin header, which browsers always send: absent is no
 // browser; else its hostname must be the one asked for, or a configured one. Where
-// neither a token nor a certificate is needed, the one asked for must be ours: a page can
-// have its own name lead to here.
+// neither a token nor a certificate is needed and no proxy answers to names, the one
+// asked for must be ours: a page can have its own name lead to here.
 func (e *Edge) allowed(r *http.Request, s *service) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
@@ -259,7 +261,13 @@ func (e *Edge) allowed(r *http.Request, s *service) bool {
 	if slices.Contains(e.cfg.Origins, host) || slices.Contains(s.cfg.Origins, host) || e.cfg.LocalOrigins && loopback(host) {
 		return true
 	}
-	return host == hostname(r.Host) && (s.cfg.RequireAuth || r.TLS != nil || e.ours(host))
+	return host == hostname(r.Host) && (s.cfg.RequireAuth || r.TLS != nil || e.proxied(r) || e.ours(host))
+}
+
+// proxied reports whether a request came through a proxy that is trusted: no page can make
+// a browser say so.
+func (e *Edge) proxied(r *http.Request) bool {
+	return e.cfg.Gate.Trusted.Contains(peerOf(r)) && (r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Real-Ip") != "")
 }
 
 // ours reports whether no page of somebody else can have the hostname: an address, a name

@@ -186,6 +186,7 @@ func serviceConfig(s config.Service, logs *logs) edge.Service {
 			Secret: s.JWT.Secret.Reveal(), Previous: s.JWT.PreviousSecret.Reveal(), Algorithms: s.JWT.Algorithms, JWKS: s.JWT.JWKSURL,
 			Issuer: s.JWT.Issuer, Audience: s.JWT.Audience, Leeway: orNone(s.JWT.Leeway), MaxLife: s.JWT.MaxLife,
 		},
+		Origins:   w.Origins,
 		Anonymous: s.AnonymousPermissions, AdminChannels: s.AdminChannels,
 		MaxPerUser: w.MaxConnectionsPerUser, MaxPerAddress: w.MaxConnectionsPerAddress,
 		Conn: conn.Config{

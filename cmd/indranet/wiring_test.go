@@ -55,6 +55,7 @@ services:
       verify_client: true
       client_ca_file: /d-client-ca
       require_auth: false
+      origins: [page.of.dhruva.example]
       max_connections: 401
       max_connections_per_user: 402
       max_connections_per_address: 403
@@ -180,6 +181,7 @@ func TestEveryKeyReachesTheEdge(t *testing.T) {
 		{"websocket, TLS", fmt.Sprint(s.TLS.Files), "{/d-cert /d-key /d-client-ca}"},
 		{"websocket.verify_client", s.TLS.VerifyClient, true},
 		{"websocket.require_auth", s.RequireAuth, false},
+		{"websocket.origins", fmt.Sprint(s.Origins), "[page.of.dhruva.example]"},
 		{"websocket.max_connections", s.Conn.MaxConnections, 401},
 		{"websocket.max_connections_per_user", s.MaxPerUser, 402},
 		{"websocket.max_connections_per_address", s.MaxPerAddress, 403},

@@ -84,11 +84,12 @@ func networks() kind[[]string] {
 	})
 }
 
-// everyone reports whether a list of networks holds all addresses there are.
+// everyone reports whether a list of networks holds all addresses there are, or so many
+// that nobody has them: a few of such networks are all addresses, too.
 func everyone(list []string) bool {
 	return slices.ContainsFunc(list, func(s string) bool {
 		prefix, err := netip.ParsePrefix(s)
-		return err == nil && prefix.Bits() == 0
+		return err == nil && prefix.Bits() < 7 // That of fc00::/7.
 	})
 }
 

@@ -154,6 +154,9 @@ type WebSocket struct {
 	Port        int
 	RequireAuth bool
 
+	// Origins are as Config.Origins, for the service alone.
+	Origins []string
+
 	MaxConnections           int
 	MaxConnectionsPerUser    int
 	MaxConnectionsPerAddress int

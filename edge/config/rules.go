@@ -61,7 +61,7 @@ func (l *loading) checkEdge(c *Config) {
 	}
 	if everyone(c.Proxies.Trusted) {
 		at, name := l.edgeWhere("proxies.trusted")
-		l.strict(production, at, name, "trusts every address, so that everyone can say to be anyone")
+		l.strict(production, at, name, "trusts every address there is, or a large part of them, so that everyone can say to be anyone")
 	}
 	if c.Proxies.Protocol && len(c.Proxies.Trusted) == 0 && !l.edge.broken("proxies") {
 		fail("proxies.protocol", "needs proxies.trusted, nobody else's word is believed")
@@ -75,6 +75,16 @@ func (l *loading) checkEdge(c *Config) {
 	if !l.edge.broken("tls", "http", "proxies") {
 		l.pair("tls.cert_file", c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile)
 		l.checkShared(c, production)
+	}
+
+	for path, limit := range map[string]int64{
+		"limits.failed_auth.attempts": int64(c.Limits.FailedAuth.Attempts), "limits.half_open": int64(c.Limits.HalfOpen),
+		"limits.half_open_per_address": int64(c.Limits.HalfOpenPerAddress), "limits.queued_bytes": c.Limits.QueuedBytes,
+	} {
+		if production && limit == 0 && !l.edge.broken(path) {
+			at, name := l.edgeWhere(path)
+			l.warn(at, name, "is 0, so that nothing bounds what a flood may take")
+		}
 	}
 
 	for _, internal := range []struct {
@@ -164,6 +174,9 @@ func (b *building) check() {
 		at, name := b.where("websocket.require_auth")
 		if _, written := b.setting("anonymous_permissions"); !written {
 			b.strict(production, at, name, "is false, and anonymous_permissions does not say what may be done without a token")
+		}
+		if at, name := b.where("websocket.max_connections_per_address"); production && s.WebSocket.MaxConnectionsPerAddress == 0 {
+			b.warn(at, name, "is 0, so that one address may take every place of a service that needs no token")
 		}
 		if admin := adminOf(s.AnonymousPermissions); admin != "" {
 			at, name := b.where("anonymous_permissions")

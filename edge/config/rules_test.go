@@ -49,7 +49,8 @@ func TestProductionRefusesAnonymousWithoutPermissions(t *testing.T) {
 		"defaults: {anonymous_permissions: []}\nservices: {dhruva: {websocket: {require_auth: false}}}",
 	} {
 		_, report := mustLoad(t, nil, text)
-		wantWarnings(t, report, "services.dhruva.websocket.host: is a loopback address")
+		wantWarnings(t, report, "services.dhruva.websocket.host: is a loopback address",
+			"services.dhruva.websocket.max_connections_per_address: is 0, so that one address may take every place")
 	}
 }
 
@@ -166,6 +167,7 @@ func TestSecretsInFilesAreWarnedOf(t *testing.T) {
 func TestProductionRefusesTrustInEverybody(t *testing.T) {
 	both(t, secrets, one+"proxies: {trusted: [10.0.0.0/8, 0.0.0.0/0]}", "a.yaml:2:20: proxies.trusted: trusts every address", "trusts every address")
 	both(t, secrets, one+"proxies: {trusted: ['::/0']}", "trusts every address", "trusts every address")
+	both(t, secrets, one+"proxies: {trusted: [0.0.0.0/1, 128.0.0.0/1]}", "trusts every address there is, or a large part of them", "trusts every address")
 }
 
 func TestPortsAreUsedOnce(t *testing.T) {
@@ -252,6 +254,10 @@ func TestWarnings(t *testing.T) {
 		{"http: {listen: '0.0.0.0:80'}", "http.listen: can be reached by other machines without TLS, while all proxies"},
 		{"defaults: {websocket: {host: '::'}}", "defaults.websocket.host: can be reached by other machines without TLS, while all proxies"},
 		{"admin: {listen: 'edge.internal:9091'}", "admin.listen: is plain HTTP that other machines can reach"},
+		{"limits: {failed_auth: {attempts: 0}}", "limits.failed_auth.attempts: is 0, so that nothing bounds"},
+		{"limits: {half_open: 0}", "limits.half_open: is 0"},
+		{"limits: {half_open_per_address: 0}", "limits.half_open_per_address: is 0"},
+		{"limits: {queued_bytes: 0}", "limits.queued_bytes: is 0"},
 		{"defaults: {jwt: {token_expiry: 2h}}", "defaults.jwt.token_expiry: is longer than an hour"},
 		{"defaults: {websocket: {cert_file: a, key_file: b}}", "cert_file: has no effect without tls_enabled"},
 		{"defaults: {anonymous_permissions: ['dhruva:read']}", "anonymous_permissions: has no effect, since require_auth is true"},

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -196,11 +197,11 @@ logging: {level: warn, file: /var/log/x.log, rotation: 10 MB}
 origins: [App.Example.COM, 192.0.2.1]
 `, "server_name: the edge\nlogging: {format: text}\n")
 	s := cfg.Services[0]
-	want := WebSocket{Host: "::1", Port: 9000, RequireAuth: true,
+	want := WebSocket{Host: "::1", Port: 9000, RequireAuth: true, Origins: []string{},
 		MaxConnections: 1000, MaxConnectionsPerUser: 100, MessageRateLimit: 100, BroadcastQueueSize: 1000,
 		MaxMessageBytes: 512 << 10, MaxSubscriptions: 1000, ReplayBytes: 100000, ReplayRate: 1 << 20,
 		PingInterval: 1500 * time.Millisecond, PingTimeout: 90 * time.Second, CloseTimeout: 5 * time.Second, SlowTimeout: 2 * time.Minute}
-	if s.WebSocket != want || s.WebSocket.Addr() != "[::1]:9000" {
+	if !reflect.DeepEqual(s.WebSocket, want) || s.WebSocket.Addr() != "[::1]:9000" {
 		t.Errorf("%+v, want %+v", s.WebSocket, want)
 	}
 	if !slices.Equal(s.JWT.Algorithms, []string{"ES256", "EdDSA"}) || !slices.Equal(cfg.Origins, []string{"app.example.com", "192.0.2.1"}) {
