@@ -302,7 +302,7 @@ func (s *Session) watchTimes(now time.Time) {
 	case s.leaving:
 	case !s.admitted:
 		allowed := authTimeout
-		if s.server.door.Crowded != nil && s.server.door.Crowded() {
+		if !s.showed && s.server.door.Crowded != nil && s.server.door.Crowded() { // A check takes its time.
 			allowed = crowdedTimeout
 		}
 		if now.Sub(s.opened) >= allowed {

@@ -201,6 +201,15 @@ func TestATokenMustComeInTime(t *testing.T) {
 		g.wants(0)
 		g.session.Tick(time.Now().Add(crowdedTimeout))
 		g.wants(conn.CloseUnauthorized, "error AUTH_REQUIRED")
+
+		// Who has shown one waits for the edge.
+		h.gate.delay = 4 * time.Second
+		g = h.open("")
+		g.session.Receive([]byte(`{"type":"request","event":"auth","data":{"token":"bad"}}`))
+		g.session.Tick(time.Now().Add(crowdedTimeout))
+		g.wants(0)
+		<-time.After(h.gate.delay)
+		g.wants(conn.CloseUnauthorized, "error auth AUTH_FAILED")
 	})
 }
 
