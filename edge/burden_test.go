@@ -303,6 +303,24 @@ func TestHalfMessagesAreBoundedAndNobodyElseNotices(t *testing.T) {
 	}
 }
 
+// TestAllServicesShareTheBoundOfHalfMessages: of the memory limit they have an eighth, and
+// what is sent to two services together exceeds it.
+func TestAllServicesShareTheBoundOfHalfMessages(t *testing.T) {
+	const each, limit = 24, 256 << 20
+	_, e := started(t, func(c *edge.Config) { c.MemoryLimit = limit })
+	frame := ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(strings.Repeat("x", conn.DefaultMaxMessageBytes)))))
+	var wg sync.WaitGroup
+	for i := range 2 * each {
+		nc := rawClient(t, e, []schema.Service{schema.Dhruva, schema.Akosha}[i%2])
+		wg.Go(func() { _, _ = nc.Write(frame[:len(frame)-1]) }) // Some are cut.
+	}
+	wg.Wait()
+	until(t, "some are cut", func() bool { return metric(t, e, "indranet_inbound_shed_total") > 0 })
+	if held := metric(t, e, "indranet_inbound_bytes_current"); held > limit/8 || held < limit/16 {
+		t.Errorf("%.0f bytes are held", held)
+	}
+}
+
 // TestComingBackForNewChannelsFillsNothing: a client asks for new channels, goes and comes
 // back, again and again.
 func TestComingBackForNewChannelsFillsNothing(t *testing.T) {

@@ -77,6 +77,10 @@ func New(cfg Config, logger *slog.Logger) (*Edge, error) {
 		listeners: map[string]net.Listener{}, gated: map[string]*limit.Listener{}, pairs: map[string]*certs.Pair{},
 	}
 	for name, one := range cfg.Services {
+		if one.Conn.Inbound == nil {
+			one.Conn.Inbound = budget.Inbound
+		}
+		one.Feed.MaxFeeds = e.memory.feeds(one.Feed.MaxFeeds)
 		s, err := newService(name, one, cfg.Failures)
 		if err != nil {
 			problems = append(problems, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/request"
 )
 
@@ -26,6 +27,13 @@ const memoryEvery = time.Second
 // inboundShare is the share of the memory limit that messages may take together which
 // have not been handled yet, as a divisor; more than conn.DefaultInboundBytes they never do.
 const inboundShare = 8
+
+// feedShare is the share of the memory limit that feeds without events may take, of each
+// service, as a divisor; feedBytes is what one takes.
+const (
+	feedShare = 8
+	feedBytes = 3500
+)
 
 // memory keeps the process below its memory limit: when little is left, it takes no
 // new connections, serves no new channels and lets slow readers have only small pages and
@@ -51,6 +59,18 @@ func newMemory(limit int64, budget *request.Budget) *memory {
 		budget.Inbound = conn.NewInbound(min(conn.DefaultInboundBytes, max(1, limit/inboundShare)))
 	}
 	return &memory{limit: uint64(limit), used: living, budget: budget}
+}
+
+// feeds is how many feeds a service may have of those that are configured, 0 for the
+// default.
+func (m *memory) feeds(configured int) int {
+	if configured <= 0 {
+		configured = feed.DefaultMaxFeeds
+	}
+	if m.limit == 0 {
+		return configured
+	}
+	return int(max(1, min(uint64(configured), m.limit/feedShare/feedBytes)))
 }
 
 // run looks until ctx ends.

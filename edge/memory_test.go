@@ -3,12 +3,14 @@ package edge
 import (
 	"context"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/bodhisattva/indranet/edge/conn"
+	"github.com/bodhisattva/indranet/edge/feed"
 	"github.com/bodhisattva/indranet/edge/request"
 )
 
@@ -73,4 +75,19 @@ func TestLittleMemoryIsSavedUntilThereIsEnough(t *testing.T) {
 		t.Errorf("%d bytes that live count as %d", size, grown)
 	}
 	runtime.KeepAlive(ballast)
+}
+
+func TestFeedsFitIntoTheMemory(t *testing.T) {
+	for _, c := range []struct {
+		limit      int64
+		configured int
+		want       int
+	}{
+		{256 << 20, 0, 9586}, {256 << 20, 100, 100}, {24 << 30, 0, feed.DefaultMaxFeeds}, {math.MaxInt64, 0, feed.DefaultMaxFeeds},
+		{math.MaxInt64, 7, 7}, {1000, 50, 1},
+	} {
+		if got := newMemory(c.limit, request.NewBudget(0)).feeds(c.configured); got != c.want {
+			t.Errorf("%d of %d with %d bytes, want %d", got, c.configured, c.limit, c.want)
+		}
+	}
 }

@@ -21,6 +21,11 @@ func (e *Edge) register() {
 		e.metrics.NewGauge("indranet_replay_bytes_current"+label, func() float64 { return float64(server.Stats.PageBytes.Load()) })
 		e.metrics.NewGauge("indranet_stream_serving"+label, func() float64 { return one(server.Feeds.Serving()) })
 		e.metrics.NewGauge("indranet_feeds_current"+label, func() float64 { return float64(feeds.Feeds.Load()) })
+		e.metrics.NewGauge("indranet_feeds_lingering_current"+label, func() float64 { return float64(feeds.Lingering.Load()) })
+		count("indranet_feeds_refused_total"+label, feeds.Full.Load)
+		replay := e.budget.Replay(s.name)
+		count("indranet_replay_waits_total"+label, replay.Waits)
+		e.metrics.NewGauge("indranet_replay_waiting_current"+label, func() float64 { return float64(replay.Waiting()) })
 		e.metrics.NewGauge("indranet_auth_failing_addresses_current"+label, func() float64 { return float64(s.failures.Len()) })
 		count("indranet_requests_total"+label, server.Stats.Requests.Load)
 		for _, code := range server.Stats.Refused.Codes() {
@@ -55,6 +60,7 @@ func (e *Edge) register() {
 	}
 	count("indranet_nats_forged_total", e.bus.Stats.Forged.Load)
 	count("indranet_nats_slow_consumer_total", e.bus.Stats.Slow.Load)
+	count("indranet_nats_denied_total", e.bus.Stats.Denied.Load)
 	count("indranet_nats_reconnects_total", e.bus.Stats.Reconnects.Load)
 	for name, pair := range e.pairs {
 		label := fmt.Sprintf(`{listener=%q}`, name)
@@ -72,6 +78,8 @@ func (e *Edge) register() {
 			count(fmt.Sprintf(`indranet_handshakes_refused_total{listener=%q,reason=%q}`, name, reason), func() uint64 { return l.Refused(reason) })
 		}
 	}
+	e.metrics.NewGauge("indranet_inbound_bytes_current", func() float64 { return float64(e.budget.Inbound.Used()) })
+	count("indranet_inbound_shed_total", e.budget.Inbound.Shed)
 	e.metrics.NewGauge("indranet_queued_bytes_current", func() float64 { return float64(e.budget.Used()) })
 	e.metrics.NewGauge("indranet_queued_over_budget", func() float64 { return one(e.budget.Over()) })
 	e.metrics.NewGauge("indranet_memory_scarce", func() float64 { return one(e.memory.scarce.Load()) })

@@ -191,13 +191,14 @@ func serviceConfig(s config.Service, logs *logs) edge.Service {
 		MaxPerUser: w.MaxConnectionsPerUser, MaxPerAddress: w.MaxConnectionsPerAddress,
 		Conn: conn.Config{
 			MaxMessageBytes: int(w.MaxMessageBytes), MaxConnections: w.MaxConnections,
-			PingInterval: w.PingInterval, PingTimeout: w.PingTimeout, CloseTimeout: w.CloseTimeout, SlowTimeout: w.SlowTimeout,
+			MessageTimeout: w.MessageTimeout,
+			PingInterval:   w.PingInterval, PingTimeout: w.PingTimeout, CloseTimeout: w.CloseTimeout, SlowTimeout: w.SlowTimeout,
 		},
 		Limits: request.Limits{
 			MaxSubscriptions: w.MaxSubscriptions, PageBytes: int(w.ReplayBytes), ReplayRate: int(w.ReplayRate),
 			MessagesPerSecond: w.MessageRateLimit, MaxAge: w.MaxConnectionAge,
 		},
-		Feed: feed.Config{RingFrames: w.BroadcastQueueSize},
+		Feed: feed.Config{RingFrames: w.BroadcastQueueSize, MaxFeeds: w.MaxFeeds},
 		Log:  logs.open(s.Logging),
 	}
 }

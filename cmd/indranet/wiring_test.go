@@ -63,6 +63,8 @@ services:
       message_rate_limit: 405
       broadcast_queue_size: 406
       max_message_bytes: 407KiB
+      message_timeout: 411s
+      max_feeds: 412
       max_subscriptions: 408
       replay_rate: 409KiB
       replay_bytes: 410KiB
@@ -189,6 +191,8 @@ func TestEveryKeyReachesTheEdge(t *testing.T) {
 		{"websocket.message_rate_limit", s.Limits.MessagesPerSecond, 405},
 		{"websocket.broadcast_queue_size", s.Feed.RingFrames, 406},
 		{"websocket.max_message_bytes", s.Conn.MaxMessageBytes, 407 << 10},
+		{"websocket.message_timeout", s.Conn.MessageTimeout, 411 * time.Second},
+		{"websocket.max_feeds", s.Feed.MaxFeeds, 412},
 		{"websocket.max_subscriptions", s.Limits.MaxSubscriptions, 408},
 		{"websocket.replay_rate", s.Limits.ReplayRate, 409 << 10},
 		{"websocket.replay_bytes", s.Limits.PageBytes, 410 << 10},

@@ -166,9 +166,12 @@ type WebSocket struct {
 	// BroadcastQueueSize is in frames.
 	BroadcastQueueSize int
 	MaxMessageBytes    int64
-	MaxSubscriptions   int
-	ReplayBytes        int64
-	ReplayRate         int64
+	// MessageTimeout is for a message to come whole.
+	MessageTimeout   time.Duration
+	MaxFeeds         int
+	MaxSubscriptions int
+	ReplayBytes      int64
+	ReplayRate       int64
 
 	PingInterval, PingTimeout, CloseTimeout, SlowTimeout time.Duration
 }

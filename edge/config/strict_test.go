@@ -199,7 +199,7 @@ origins: [App.Example.COM, 192.0.2.1]
 	s := cfg.Services[0]
 	want := WebSocket{Host: "::1", Port: 9000, RequireAuth: true, Origins: []string{},
 		MaxConnections: 1000, MaxConnectionsPerUser: 100, MessageRateLimit: 100, BroadcastQueueSize: 1000,
-		MaxMessageBytes: 512 << 10, MaxSubscriptions: 1000, ReplayBytes: 100000, ReplayRate: 1 << 20,
+		MaxMessageBytes: 512 << 10, MessageTimeout: 30 * time.Second, MaxFeeds: 50_000, MaxSubscriptions: 1000, ReplayBytes: 100000, ReplayRate: 1 << 20,
 		PingInterval: 1500 * time.Millisecond, PingTimeout: 90 * time.Second, CloseTimeout: 5 * time.Second, SlowTimeout: 2 * time.Minute}
 	if !reflect.DeepEqual(s.WebSocket, want) || s.WebSocket.Addr() != "[::1]:9000" {
 		t.Errorf("%+v, want %+v", s.WebSocket, want)

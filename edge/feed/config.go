@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// DefaultMaxFeeds is the bound of a service's feeds that is told none.
+const DefaultMaxFeeds = 50_000
+
 // Config bounds what the feeds of one service may take. The zero value of a field
 // means its default.
 type Config struct {
@@ -20,7 +23,7 @@ type Config struct {
 	// MaxFeeds bounds the feeds of the service, those that linger included. Where there
 	// are as many the longest without a subscriber makes room for a new one, and where
 	// none is without, a new one is refused with ErrFull; those that are there notice
-	// nothing. A feed without events takes about 3.5 KB. Default 50,000.
+	// nothing. A feed without events takes about 3.5 KB. Default DefaultMaxFeeds.
 	MaxFeeds int
 	// MaxLingering bounds the feeds that have no subscriber. Above that, the longest
 	// without one ends at once. Default 4096.
@@ -66,7 +69,7 @@ func (c Config) withDefaults() Config {
 	def(&c.PassingEntries, 1024)
 	def(&c.PassingBytes, 64<<10)
 	def(&c.Reads, 2)
-	def(&c.MaxFeeds, 50_000)
+	def(&c.MaxFeeds, DefaultMaxFeeds)
 	def(&c.MaxLingering, 4096)
 	def(&c.scanFrom, scanFrom)
 	span(&c.Linger, 30*time.Second)
