@@ -54,7 +54,7 @@ var serviceKeys = []*key{
 	newKey("websocket.message_timeout", span(time.Second, 10*time.Minute), 30*time.Second, func(s *Service) *time.Duration { return &s.WebSocket.MessageTimeout },
 		"How long a message may take to come whole, from its first byte on. A later one closes the connection with 1008."),
 	newKey("websocket.max_feeds", whole(1, 10_000_000, "feeds"), 50_000, func(s *Service) *int { return &s.WebSocket.MaxFeeds },
-		"Channels and views that the edge serves at once, at most as many as fit into an eighth of the memory. Others cannot be subscribed to until one is free; nobody loses one."),
+		"Channels and views that the edge serves at once, at most as many as fit into an eighth of the memory. Others cannot be subscribed to until one is free; nobody loses one. While less than half of them are free, one user, or one address of clients without a token, gets no more than a quarter."),
 	newKey("websocket.max_subscriptions", whole(1, 10_000, "channels"), 1000, func(s *Service) *int { return &s.WebSocket.MaxSubscriptions },
 		"Channels that a connection may be subscribed to."),
 	newKey("websocket.replay_rate", size(0, 1<<30), int64(1<<20), func(s *Service) *int64 { return &s.WebSocket.ReplayRate },

@@ -23,7 +23,7 @@ type Config struct {
 	// MaxFeeds bounds the feeds of the service, those that linger included. Where there
 	// are as many the longest without a subscriber makes room for a new one, and where
 	// none is without, a new one is refused with ErrFull; those that are there notice
-	// nothing. A feed without events takes about 3.5 KB. Default DefaultMaxFeeds.
+	// nothing. While less than half are free no client makes more than a quarter. A feed without events takes about 3.5 KB. Default DefaultMaxFeeds.
 	MaxFeeds int
 	// MaxLingering bounds the feeds that have no subscriber. Above that, the longest
 	// without one ends at once. Default 4096.

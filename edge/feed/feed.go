@@ -29,6 +29,7 @@ type Feed struct {
 
 	// Guarded by Set.mu.
 	users     int
+	maker     string // The client that was the first to want it.
 	idleSince time.Time
 	idle      *list.Element // Its place among the lingering; nil while it has users.
 

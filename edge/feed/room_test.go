@@ -106,6 +106,48 @@ func TestFeedsAreBoundedAndNobodyWhoIsThereNotices(t *testing.T) {
 	})
 }
 
+// Nobody fills all feeds alone: what a client was the first to want counts as its own, also
+// while it lingers, but not what somebody else wanted before.
+func TestNoClientTakesMoreThanItsShareOfTheFeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(t, newMemory(), func(c *Config) { c.MaxFeeds, c.Linger = 40, 5*time.Second })
+		take := func(client string, from, to int) (feeds []*Feed, got int) {
+			tally := Tally{Client: client}
+			for i := from; i < to; i++ {
+				f, err := s.Open(tally.Count(t.Context()), aim(t, s, fmt.Sprint("adapter:", i)))
+				switch {
+				case err == nil:
+					feeds = append(feeds, f)
+				case !errors.Is(err, ErrFull):
+					t.Fatal(err)
+				}
+			}
+			return feeds, len(feeds)
+		}
+		greedy, n := take("greedy", 0, 40)
+		if n != 21 { // As long as half are free, there is no reason to refuse any.
+			t.Errorf("one client made %d feeds of 40", n)
+		}
+		if _, n := take("greedy", 0, 10); n != 10 {
+			t.Errorf("of what is there it got %d of 10", n)
+		}
+		others, n := take("other", 5, 35)
+		if n != 16+10 {
+			t.Errorf("another got %d: 16 that are there, and 10 of its own", n)
+		}
+		for _, f := range append(greedy, others...) {
+			f.Release()
+		}
+		for i := range 10 {
+			s.feeds[fmt.Sprint("adapter:", i)].Release()
+		}
+		later(10 * time.Second)
+		if len(s.feeds) != 0 || len(s.makers) != 0 {
+			t.Errorf("%d feeds and %d makers are left", len(s.feeds), len(s.makers))
+		}
+	})
+}
+
 func TestOpenServedMakesNoFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()

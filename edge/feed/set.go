@@ -36,7 +36,8 @@ type Set struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	feeds    map[string]*Feed
-	idle     *list.List // The *Feed without users, the longest first.
+	makers   map[string]int // How many feeds each client was the first to want.
+	idle     *list.List     // The *Feed without users, the longest first.
 	sources  map[sourceKey]*source
 	opening  []*source
 	openers  bool // An opener is running.
@@ -55,7 +56,7 @@ func New(service schema.Service, cat *catalogue.Catalogue, log Log, live Live, c
 	s := &Set{
 		service: service, cat: cat, log: log, live: live, cfg: cfg.withDefaults(), logger: logger,
 		kick: make(chan struct{}, 1), ctx: ctx, cancel: cancel,
-		feeds: map[string]*Feed{}, idle: list.New(), sources: map[sourceKey]*source{},
+		feeds: map[string]*Feed{}, makers: map[string]int{}, idle: list.New(), sources: map[sourceKey]*source{},
 	}
 	s.reads.slots = make(chan struct{}, s.cfg.Reads)
 	s.reads.kick = make(chan struct{}, 1)
@@ -144,12 +145,13 @@ func (s *Set) acquire(target catalogue.Target, most int, tally *Tally) (*Feed, e
 		s.revive(f)
 		return f, nil
 	}
-	if len(s.feeds) >= most && !(most > 0 && s.makeRoom()) {
+	maker := tally.client()
+	if s.greedy(maker) || len(s.feeds) >= most && !(most > 0 && s.makeRoom()) {
 		s.Stats.Full.Add(1)
 		return nil, ErrFull
 	}
 	tally.made()
-	f := &Feed{set: s, target: target, room: room, users: 1, sinks: map[Sink]int{}}
+	f := &Feed{set: s, target: target, room: room, users: 1, maker: maker, sinks: map[Sink]int{}}
 	f.ring.room, f.ring.maxFrames, f.ring.maxBytes = f.room, s.cfg.RingFrames, s.cfg.RingBytes
 	f.passing.maxEntries, f.passing.maxBytes = s.cfg.PassingEntries, s.cfg.PassingBytes
 	channel := target.Channel
@@ -168,6 +170,9 @@ func (s *Set) acquire(target catalogue.Target, most int, tally *Tally) (*Feed, e
 		return nil, err
 	}
 	s.feeds[room] = f
+	if maker != "" {
+		s.makers[maker]++
+	}
 	s.count()
 	return f, nil
 }
@@ -228,9 +233,18 @@ func (s *Set) makeRoom() bool {
 	s.idle.Remove(longest)
 	f.idle = nil
 	delete(s.feeds, f.room)
+	if s.makers[f.maker]--; s.makers[f.maker] <= 0 {
+		delete(s.makers, f.maker)
+	}
 	s.leave(f)
 	s.count()
 	return true
+}
+
+// greedy reports whether a client was the first to want more than a quarter of all feeds
+// that there may be, while less than half of them is free. The caller holds s.mu.
+func (s *Set) greedy(client string) bool {
+	return client != "" && len(s.feeds) > s.cfg.MaxFeeds/2 && s.makers[client] >= max(1, s.cfg.MaxFeeds/4)
 }
 
 // count tells how many feeds there are. The caller holds s.mu.

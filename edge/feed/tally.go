@@ -8,7 +8,13 @@ import (
 // Tally counts what is read of the log because of one request: to find where a
 // subscription begins, and for a history, also what is read only to be looked at. It does
 // not count the pages of cursors. It is safe for concurrent use.
-type Tally struct{ bytes, feeds atomic.Int64 }
+type Tally struct {
+	// Client is on whose behalf the request is made: feeds that it is the first to want
+	// are counted as its own, see Config.MaxFeeds. Empty for nobody's.
+	Client string
+
+	bytes, feeds atomic.Int64
+}
 
 type tallyKey struct{}
 
@@ -22,6 +28,14 @@ func (t *Tally) Bytes() int { return int(t.bytes.Load()) }
 
 // Feeds is how many feeds were made so far because nobody was at their channels.
 func (t *Tally) Feeds() int { return int(t.feeds.Load()) }
+
+// client is on whose behalf a read is made.
+func (t *Tally) client() string {
+	if t == nil {
+		return ""
+	}
+	return t.Client
+}
 
 // made counts a feed.
 func (t *Tally) made() {

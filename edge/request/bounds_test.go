@@ -247,6 +247,35 @@ func TestWhoComesBackOwesWhatItOwed(t *testing.T) {
 	})
 }
 
+// Many connections of a client may spend what one may, and each one request every 16 s more.
+func TestManyConnectionsOfAClientShareWhatItMaySpend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond, connections = 100 * channelCost, 30
+		h := openHall(t, Limits{ReplayRate: perSecond})
+		h.gate.issue("good", "u1", time.Hour, "dhruva:read")
+		var all []*guest
+		for i := range connections {
+			g := h.open("good")
+			for n := range 10 {
+				g.many(fmt.Sprint(i, "-", n))
+			}
+			all = append(all, g)
+		}
+		<-time.After(time.Minute)
+		made := 0
+		for _, g := range all {
+			g.drain()
+			g.session.mu.Lock()
+			made += len(g.session.subs)
+			g.session.mu.Unlock()
+			g.end()
+		}
+		if most := 100 * (16 + connections + 60/16*connections + 60); made > most {
+			t.Errorf("%d channels in a minute, at most %d", made, most)
+		}
+	})
+}
+
 func TestWhatSomebodyIsAtIsNotOwedByThoseWhoComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openHall(t, Limits{ReplayRate: 100 * channelCost})

@@ -189,7 +189,9 @@ func (s *Session) turn(r wire.Request) {
 	if counts && !s.pays() {
 		return
 	}
-	var read feed.Tally
+	s.mu.Lock()
+	read := feed.Tally{Client: s.debtor()}
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(read.Count(s.ctx), s.server.limits.Timeout)
 	defer cancel()
 	cost := s.handle(ctx, r)

@@ -19,9 +19,9 @@ const (
 	channelCost = 16 << 10
 	// replayBurst is how much may be asked for at once, as seconds of the rate.
 	replayBurst = 16
-	// maxInherited bounds what a connection begins with of its client's debt, as seconds of
-	// the rate: so it waits for 16 seconds at most before its first request.
-	maxInherited = 2 * replayBurst
+	// maxShared is how long a request waits at most for what other connections of the
+	// client owe.
+	maxShared = 16 * time.Second
 	// maxDebtors bounds the clients of a service whose debts are remembered.
 	maxDebtors = 16 << 10
 )
@@ -50,19 +50,7 @@ func (d debt) plus(perSecond int, bytes float64, now time.Time) debt {
 // work bounds how fast a connection makes the edge read the log: who has used up what is
 // free waits with the next request of the kind, and nobody else does. It is owned by the
 // goroutine that handles the session's requests.
-type work struct {
-	debt debt
-	who  string // The client whose debt was taken over; empty for none yet.
-}
-
-// take makes a client's debt the connection's own, once.
-func (w *work) take(r *Replay, who string, perSecond int, now time.Time) {
-	if w.who == who || perSecond <= 0 {
-		return
-	}
-	w.who = who
-	w.debt = w.debt.plus(perSecond, min(r.owes(who, perSecond, now), float64(maxInherited*perSecond)), now)
-}
+type work struct{ debt debt }
 
 // pay takes what a request has cost, in bytes.
 func (w *work) pay(perSecond, bytes int, now time.Time) {
@@ -73,17 +61,23 @@ func (w *work) pay(perSecond, bytes int, now time.Time) {
 
 // delay is how long the next request that costs has to wait.
 func (w *work) delay(perSecond int, now time.Time) time.Duration {
+	return delayOf(w.debt.left(perSecond, now), perSecond)
+}
+
+// delayOf is how long it takes until no more is owed than may be asked for at once.
+func delayOf(owed float64, perSecond int) time.Duration {
 	if perSecond <= 0 {
 		return 0
 	}
-	over := w.debt.left(perSecond, now)/float64(perSecond) - replayBurst
-	return time.Duration(max(0, over) * float64(time.Second))
+	return time.Duration(max(0, owed/float64(perSecond)-replayBurst) * float64(time.Second))
 }
 
-// Replay is what the clients of a service owe for reads of the log, beyond their
+// Replay is what the clients of a service owe for reads of the log with all their
 // connections: by user, by address where they are anonymous. Who comes back owes as much
-// as it did. Only what was read counts, and the channels that nobody else was at: so many
-// clients behind one address that listen to the same cost nothing here.
+// as it did, and who has many connections has no more to spend than with one, but for
+// one request of each every 16 seconds. Only what was read counts, and the channels that
+// nobody else was at: so many clients behind one address that listen to the same
+// cost nothing here.
 //
 // It is safe for concurrent use.
 type Replay struct {
@@ -120,6 +114,14 @@ func (r *Replay) owes(who string, perSecond int, now time.Time) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.debtors[who].left(perSecond, now)
+}
+
+// delay is how long a request of a client has to wait for what all its connections owe.
+func (r *Replay) delay(who string, perSecond int, now time.Time) time.Duration {
+	if perSecond <= 0 || who == "" {
+		return 0
+	}
+	return min(maxShared, delayOf(r.owes(who, perSecond, now), perSecond))
 }
 
 // charge adds to what a client owes.
@@ -178,8 +180,7 @@ func (s *Session) pays() bool {
 	who := s.debtor()
 	s.mu.Unlock()
 	now := time.Now()
-	s.work.take(replay, who, rate, now)
-	replay.wait(s.ctx, s.work.delay(rate, now))
+	replay.wait(s.ctx, max(s.work.delay(rate, now), replay.delay(who, rate, now)))
 	return s.ctx.Err() == nil
 }
 
@@ -189,5 +190,8 @@ func (s *Session) paid(bytes int, read *feed.Tally) {
 	now := time.Now()
 	rate := s.server.limits.ReplayRate
 	s.work.pay(rate, bytes+read.Bytes(), now)
-	s.server.budget.Replay(s.server.about.Service).charge(s.work.who, rate, read.Bytes()+read.Feeds()*channelCost, now)
+	s.mu.Lock()
+	who := s.debtor()
+	s.mu.Unlock()
+	s.server.budget.Replay(s.server.about.Service).charge(who, rate, read.Bytes()+read.Feeds()*channelCost, now)
 }
