@@ -42,6 +42,7 @@ type Set struct {
 	opening  []*source
 	openers  bool // An opener is running.
 	checking bool // A check is running.
+	suspect  bool // All sources are due, said somebody while it ran.
 	closed   bool
 
 	bodies bodies
@@ -276,6 +277,7 @@ func (s *Set) Suspect() {
 	for _, src := range s.sources {
 		src.due = time.Time{}
 	}
+	s.suspect = s.checking
 	s.mu.Unlock()
 	s.wake()
 }
@@ -326,9 +328,12 @@ func (s *Set) step(now time.Time) {
 		s.checking = s.goWork(func() {
 			s.check(due)
 			s.mu.Lock()
-			s.checking = false
+			again := s.suspect
+			s.checking, s.suspect = false, false
 			s.mu.Unlock()
-			s.wake() // Others may have become due meanwhile.
+			if again {
+				s.wake()
+			}
 		})
 	}
 }
