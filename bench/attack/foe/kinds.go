@@ -135,7 +135,7 @@ var kinds = []kind{
 	{name: "subscribe_churn", does: "subscribes to ever new channels and unsubscribes", rate: 90, addresses: 5,
 		stream: &flow{conns: 1, message: subscribeChurn},
 		expect: must("answered").may("UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED, close 4029")},
-	{name: "feed_churn", does: "subscribes to 1,000 ever new channels and leaves, always the same user", rate: 2, addresses: 1, users: 1, shot: feedChurn,
+	{name: "feed_churn", does: "subscribes to 1,000 ever new channels and leaves, always the same user", rate: 1, addresses: 1, users: 1, shot: feedChurn,
 		// It is slowed down, as far as it takes; what it has achieved is judged by the feeds.
 		expect: must(endHeld+" | left with * | "+endWaiting).may("close 1013", "UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TOO_MANY_SUBSCRIPTIONS")},
 	{name: "never_reads", does: "subscribes to busy channels from the start, asks for history, reads nothing", rate: 20, addresses: 5, queues: queuesPages,
