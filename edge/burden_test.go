@@ -326,7 +326,7 @@ func TestAllServicesShareTheBoundOfHalfMessages(t *testing.T) {
 func TestComingBackForNewChannelsFillsNothing(t *testing.T) {
 	const lingering = 300
 	srv, e := started(t, func(c *edge.Config) {
-		every(c, func(s *edge.Service) { s.Feed = feed.Config{MaxLingering: lingering, MaxFeeds: 500} })
+		every(c, func(s *edge.Service) { s.Feed = feed.Config{MaxLingering: lingering, MaxFeeds: 5000} })
 	})
 	s := newStore(t, srv)
 	calm := dial(t, e, schema.Dhruva)

@@ -148,7 +148,7 @@ func TestFactorsChangeRates(t *testing.T) {
 	}
 	s := newSettings()
 	s.factors, s.only = factors, []string{"hist", "churn", "garb"}
-	if got, want := s.rates(), map[string]float64{"history": 45, "subscribe_churn": 180, "feed_churn": 4, "churn_one": 260, "garbage": 60}; !maps.Equal(got, want) {
+	if got, want := s.rates(), map[string]float64{"history": 45, "subscribe_churn": 180, "feed_churn": 2, "churn_one": 260, "garbage": 60}; !maps.Equal(got, want) {
 		t.Errorf("%v, not %v", got, want)
 	}
 	for _, bad := range []string{"", "x", "-1", "nosuch=1", "history="} {

@@ -129,6 +129,9 @@ const (
 	endHeld    = "held to the end"
 	endSilent  = "nothing done"
 	endRefused = "refused (reset)"
+	// endUnreached is the end of a connection that the kernel did not make in time: where
+	// connections come faster than they are accepted it drops some, and tries again later.
+	endUnreached = "not connected in time"
 )
 
 // dialPatience is how long an attacker waits for a connection.
@@ -139,10 +142,13 @@ func (a *attack) dial(ctx context.Context, n, receiveBuffer int) (*line, string)
 	dialing, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	p, err := peer.Dial(dialing, a.from(n), a.army.cfg.Edge, receiveBuffer)
-	if err != nil {
-		return nil, a.ended(ctx, err, false)
+	switch {
+	case err == nil:
+		return a.adopt(ctx, p), ""
+	case dialing.Err() != nil && ctx.Err() == nil:
+		return nil, endUnreached
 	}
-	return a.adopt(ctx, p), ""
+	return nil, a.ended(ctx, err, false)
 }
 
 // adopt counts a connection until close.
