@@ -91,7 +91,7 @@ func play(t *testing.T, file string) {
 	p := &player{t: t, srv: srv, store: newStore(t, srv), epoch: map[string]string{}}
 	p.edge = edgeOn(t, srv, func(c *edge.Config) {
 		every(c, func(s *edge.Service) { s.Feed = feed.Config{TailCheck: 200 * time.Millisecond, ScanLimit: 20} })
-		every(c, func(s *edge.Service) { s.Limits = request.Limits{MaxSubscriptions: 5, Timeout: time.Second} })
+		every(c, func(s *edge.Service) { s.Limits = request.Limits{MaxSubscriptions: 5, Timeout: 3 * time.Second} })
 		if first := archive.Files[0]; first.Name == "edge" {
 			configure(t, c, string(first.Data))
 		}

@@ -2,12 +2,12 @@ package stream
 
 import (
 	"log/slog"
-	"regexp"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/bodhisattva/indranet/publisher"
 )
 
 // Bounds of what is told again and again.
@@ -59,16 +59,16 @@ func (r *reports) due(key string, now time.Time) (held int, ok bool) {
 	return old.held, true
 }
 
-// violation finds what a permission violation is about in the server's words.
-var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) (?:to|with [^"]*) ?"([^"]*)"`)
-
 // denied counts a permission violation and logs it once a minute for each subject. The
 // inboxes of requests, which are all different, count as one subject.
 func (b *Bus) denied(err error) {
 	b.Stats.Denied.Add(1)
 	operation, subject := "unknown", ""
-	if found := violation.FindStringSubmatch(err.Error()); found != nil {
-		operation, subject = strings.ToLower(found[1]), found[2]
+	if f := publisher.Forbidden(err); f != nil {
+		operation, subject = "publish", f.Subject
+		if f.Subscribe {
+			operation = "subscription"
+		}
 	}
 	if len(subject) > len(nats.InboxPrefix) && subject[:len(nats.InboxPrefix)] == nats.InboxPrefix {
 		subject = nats.InboxPrefix + ">"

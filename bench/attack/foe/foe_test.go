@@ -119,6 +119,9 @@ func weakOf(token string) map[string][]string {
 	return weak
 }
 
+// costly are kinds of which one a second is enough of a load for a test.
+var costly = []string{"half_message", "many_keys", "frame_flood", "lists_unread", "feed_churn", "message_flood"}
+
 // attacked lets some kinds of attack run until enough has come of it, and returns that.
 func attacked(t *testing.T, e *edge.Edge, cfg Config, enough func(Report) bool, names ...string) Report {
 	t.Helper()
@@ -126,13 +129,16 @@ func attacked(t *testing.T, e *edge.Edge, cfg Config, enough func(Report) bool, 
 	cfg.Rates = map[string]float64{}
 	for _, k := range kinds {
 		if slices.Contains(names, k.name) {
-			cfg.Rates[k.name] = min(60, 12*k.rate)
+			cfg.Rates[k.name] = min(30, 3*k.rate)
+			if slices.Contains(costly, k.name) {
+				cfg.Rates[k.name] = 1
+			}
 		}
 	}
 	army := New(cfg)
 	defer army.Close()
 	army.Do(t.Context(), Order{Do: Go})
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !enough(army.Do(t.Context(), Order{Do: Status})) && time.Now().Before(deadline) {
 		<-time.After(50 * time.Millisecond)
 	}
