@@ -301,6 +301,22 @@ func sameSeqs(t *testing.T, got []message, want []uint64) {
 // metric is the value of one metric of an edge.
 func metric(t *testing.T, e *edge.Edge, name string) float64 {
 	t.Helper()
+	for _, line := range scraped(t, e) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			value, err := strconv.ParseFloat(rest, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// scraped are the lines of an edge's metrics.
+func scraped(t *testing.T, e *edge.Edge) (lines []string) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.HTTPAddr().String()+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -311,15 +327,12 @@ func metric(t *testing.T, e *edge.Edge, name string) float64 {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			value, err := strconv.ParseFloat(rest, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return value
-		}
+	scanner := bufio.NewScanner(response.Body)
+	for scanner.Scan() {
+		lines = append(lines, scanner.Text())
 	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
+	if err := scanner.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }

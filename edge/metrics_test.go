@@ -1,9 +1,7 @@
 package edge_test
 
 import (
-	"bufio"
 	"maps"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -23,20 +21,10 @@ func TestTheMetricsAreThoseOfTheList(t *testing.T) {
 		s.Addr, s.TLS = "127.0.0.1:0", certs.Config{Auto: true}
 		c.Services[schema.Dhruva] = s
 	})
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.HTTPAddr().String()+"/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
 	value := regexp.MustCompile(`="[^"]*"`)
 	found := map[string]bool{}
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, _, _ := strings.Cut(lines.Text(), " ")
+	for _, line := range scraped(t, e) {
+		name, _, _ := strings.Cut(line, " ")
 		if strings.HasPrefix(name, "indranet_") || strings.HasPrefix(name, "websocket_") {
 			found[value.ReplaceAllString(name, "")] = true
 		}
