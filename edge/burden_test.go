@@ -306,7 +306,7 @@ func TestHalfMessagesAreBoundedAndNobodyElseNotices(t *testing.T) {
 // TestAllServicesShareTheBoundOfHalfMessages: of the memory limit they have an eighth, and
 // what is sent to two services together exceeds it.
 func TestAllServicesShareTheBoundOfHalfMessages(t *testing.T) {
-	const each, limit = 24, 256 << 20
+	const each, limit = 40, 400 << 20 // Far above what other tests left in memory.
 	_, e := started(t, func(c *edge.Config) { c.MemoryLimit = limit })
 	frame := ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(strings.Repeat("x", conn.DefaultMaxMessageBytes)))))
 	var wg sync.WaitGroup

@@ -18,7 +18,8 @@
 // A rehearsal tells how much CPU the attackers need. Then come a calm round, the attack for
 // the whole duration, and another calm round. In the calm rounds a burner uses as much
 // CPU a second as the attackers did, in as short pieces: the comparison then says what
-// the attack does to the edge, and not what it is to share two cores with somebody.
+// the attack does to the edge, and not what it is to share two cores with somebody. Both
+// yield to the other processes (nice 10), as attackers on machines of their own would.
 // In all rounds the publisher publishes at the same rate and the good clients stay
 // connected; newcomers among them come, read and leave. A newcomer who shows its token in
 // the first frame, as browsers do, cannot be told before from who has none: where too many

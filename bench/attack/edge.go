@@ -40,7 +40,7 @@ type edgeRole struct {
 const (
 	maxPerUser    = 30
 	maxPerAddress = 100
-	replayRate    = 1 << 20
+	replayRate    = 512 << 10
 	// maxFeeds is a fifth of what an edge with more memory has, and more than good clients
 	// need by far.
 	maxFeeds = 10_000
@@ -88,8 +88,9 @@ type inside struct {
 }
 
 func (e *edgeRole) play(ctx context.Context, d dialogue, secret string) error {
-	// GOMEMLIMIT, which whoever runs it would set to the same.
-	debug.SetMemoryLimit(e.Memory)
+	// As indranet edge does it.
+	debug.SetMemoryLimit(e.Memory / 10 * 9)
+	debug.SetGCPercent(200)
 	log, err := os.OpenFile(e.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return d.failed(err)

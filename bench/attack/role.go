@@ -11,10 +11,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
 
 	"github.com/bodhisattva/indranet/bench/attack/foe"
 	"github.com/bodhisattva/indranet/bench/attack/good"
@@ -59,6 +61,9 @@ func play() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	signal.Ignore(syscall.SIGINT) // The parent has it too, and ends its children.
+	if err := r.settle(); err != nil {
+		return err
+	}
 	var err error
 	switch {
 	case r.NATS != nil:
@@ -78,6 +83,32 @@ func play() error {
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// Settings of the processes that are not what is measured.
+const (
+	// rareCollections is the GC percentage of all but the edge: where few processors are
+	// shared, each collection of one process is time that the others have to wait, and
+	// who has a machine of its own collects there.
+	rareCollections = 800
+	// yielding is the nice value of attackers and burner: in truth attackers come from
+	// other machines, and take no processor from those that they attack.
+	yielding = 10
+)
+
+// settle prepares the process for its role.
+func (r *role) settle() error {
+	if r.Edge == nil {
+		debug.SetGCPercent(rareCollections)
+	}
+	if r.Foe == nil && !r.Burner {
+		return nil
+	}
+	// Its process group is its own, and holds all its threads.
+	if err := unix.Setpriority(unix.PRIO_PGRP, 0, yielding); err != nil {
+		return fmt.Errorf("%s: cannot yield to others: %w", r.Name, err)
 	}
 	return nil
 }

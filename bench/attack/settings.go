@@ -65,6 +65,9 @@ const (
 	// edge's default: so a flood meets them also on a machine that cannot read many more.
 	defaultMessages = 100
 	defaultFrames   = 20_000
+	// defaultArrivals is a second's of an address, a little more than half of the edge's
+	// own default.
+	defaultArrivals = 60
 )
 
 func newSettings() settings {
@@ -73,7 +76,7 @@ func newSettings() settings {
 		channels: defaultChannels, public: publicChannels, prefill: 1000, events: defaultEvents, size: 512,
 		bound: defaultBound, memory: defaultMemory, queued: defaultQueued, spare: defaultSpare,
 		messages: defaultMessages, frames: defaultFrames,
-		arrivals: limit.DefaultGate().ArrivalsPerAddress, halfOpen: limit.DefaultGate().MaxHalfOpenPerAddress,
+		arrivals: defaultArrivals, halfOpen: limit.DefaultGate().MaxHalfOpenPerAddress,
 	}
 }
 

@@ -113,16 +113,21 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 }
 
+// rareCollections is the GC percentage of an edge that has a memory limit, unless GOGC says
+// another: while one collects, events wait.
+const rareCollections = 200
+
 // limitMemory tells the collector what the process may use: what is configured, else
 // what the container allows, less a tenth for what the collector does not see. The error
 // says why it is not known what the container allows.
 func limitMemory(configured int64) error {
 	if configured > 0 {
 		debug.SetMemoryLimit(configured / 10 * 9)
-		return nil
-	}
-	if _, err := memlimit.Set(); err != nil {
+	} else if _, err := memlimit.Set(); err != nil {
 		return fmt.Errorf("the memory limit of the container is not known: %w", err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(rareCollections)
 	}
 	return nil
 }

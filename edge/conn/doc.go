@@ -40,7 +40,7 @@
 // read into a few bytes of the connection's own, and no other buffer, timer or
 // goroutine: about 3 KB with the goroutine's stack, beside 0.6 KB of its net.Conn
 // (BenchmarkIdle). While a message arrives that does not fit, it borrows 4 KiB, and
-// one that comes in pieces is assembled in a buffer that grows with what came, up
+// one that comes in pieces is assembled in borrowed ones that double with what came, up
 // to Config.MaxMessageBytes, and is complete within Config.MessageTimeout; all such
 // buffers together are bounded by Config.Inbound. While there is something to send it has a second
 // goroutine, which borrows a list of slices, and 16 KiB where it cannot write many

@@ -38,14 +38,14 @@ type link struct {
 
 	// Owned by the reading goroutine, and by the next one after a pause.
 	parser  parser
-	counted int               // bytes that the parser has assembled, as was counted last
-	begun   uint32            // messages that did not come in one read
-	in      []byte            // read and not parsed yet
-	piece   *[pieceBytes]byte // borrowed buffer that in lies in, or nil
-	more    bool              // the last read filled its buffer
-	grown   bool              // the handler ran on this goroutine
-	deaf    bool              // the peer broke the protocol: read and drop
-	scratch [96]byte          // read into while nothing longer is expected
+	counted int      // bytes that the parser has assembled, as was counted last
+	begun   uint32   // messages that did not come in one read
+	in      []byte   // read and not parsed yet
+	piece   []byte   // borrowed buffer that in lies in, or nil
+	more    bool     // the last read filled its buffer
+	grown   bool     // the handler ran on this goroutine
+	deaf    bool     // the peer broke the protocol: read and drop
+	scratch [96]byte // read into while nothing longer is expected
 
 	// Guarded by mu.
 	mu       sync.Mutex

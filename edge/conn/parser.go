@@ -2,8 +2,6 @@ package conn
 
 import (
 	"encoding/binary"
-	"slices"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -306,22 +304,10 @@ func validUTF8(b []byte) (n int, ok bool) {
 	return n, utf8.Valid(b[:n])
 }
 
-// pieceBytes is the size of the buffers that a connection borrows while it reads
-// something longer than its own few bytes.
-const pieceBytes = 4 << 10
-
-// pieces holds such buffers.
-var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
-
-// assemble appends a piece to the message. The first buffer is a borrowed one.
+// assemble appends a piece to the message, in a borrowed buffer.
 func (p *parser) assemble(piece []byte) {
-	if p.message == nil && len(piece) > 0 {
-		p.message = pieces.Get().(*[pieceBytes]byte)[:0]
-	}
 	if need := len(p.message) + len(piece); need > cap(p.message) {
-		// Twice what has come, but not beyond what the frame will bring.
-		size := max(need, min(2*need, need+p.left))
-		grown := append(slices.Grow([]byte(nil), size), p.message...)
+		grown := append(borrow(need), p.message...)
 		p.returnBuffer()
 		p.message = grown
 	}
@@ -347,8 +333,6 @@ func (p *parser) drop() {
 
 // returnBuffer gives the message's buffer up.
 func (p *parser) returnBuffer() {
-	if cap(p.message) == pieceBytes {
-		pieces.Put((*[pieceBytes]byte)(p.message[:pieceBytes]))
-	}
+	giveBack(p.message)
 	p.message = nil
 }

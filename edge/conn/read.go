@@ -31,14 +31,14 @@ func (l *link) read() {
 func (l *link) receive() bool {
 	if l.more || l.parser.missing() > len(l.scratch) {
 		if l.piece == nil {
-			l.piece = pieces.Get().(*[pieceBytes]byte)
+			l.piece = borrow(pieceBytes)[:pieceBytes]
 		}
 	} else {
 		l.returnPiece()
 	}
 	buf := l.scratch[:]
 	if l.piece != nil {
-		buf = l.piece[:]
+		buf = l.piece
 	}
 	n, err := l.nc.Read(buf)
 	if n > 0 {
@@ -72,7 +72,7 @@ var errTooManyFrames = &violation{CloseRateLimited, "too many frames"}
 // returnPiece gives the borrowed buffer back.
 func (l *link) returnPiece() {
 	if l.piece != nil {
-		pieces.Put(l.piece)
+		giveBack(l.piece)
 		l.piece = nil
 	}
 }
