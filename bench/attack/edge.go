@@ -90,7 +90,7 @@ type inside struct {
 func (e *edgeRole) play(ctx context.Context, d dialogue, secret string) error {
 	// As indranet edge does it.
 	debug.SetMemoryLimit(e.Memory / 10 * 9)
-	debug.SetGCPercent(200)
+	debug.SetGCPercent(400)
 	log, err := os.OpenFile(e.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return d.failed(err)

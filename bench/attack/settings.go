@@ -58,15 +58,14 @@ const (
 	// defaultMemory is the memory limit that the edge is given, in bytes.
 	defaultMemory = 256 << 20
 	// defaultQueued is less than attackers who read nothing could have queued for them, in
-	// bytes, and defaultSpare less than they could take of places without a token.
+	// bytes. defaultSpare is enough for all attackers at once.
 	defaultQueued = 8 << 20
 	defaultSpare  = 1000
 	// defaultMessages and defaultFrames are a second's. The frames are a fifth of the
 	// edge's default: so a flood meets them also on a machine that cannot read many more.
 	defaultMessages = 100
 	defaultFrames   = 20_000
-	// defaultArrivals is a second's of an address, a little more than half of the edge's
-	// own default.
+	// defaultArrivals is a second's of an address, three fifths of the edge's own default.
 	defaultArrivals = 60
 )
 

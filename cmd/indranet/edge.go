@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -114,11 +115,13 @@ func (c *edgeCmd) Run(ctx context.Context, std stdio) (err error) {
 }
 
 // rareCollections is the GC percentage of an edge that has a memory limit, unless GOGC says
-// another: while one collects, events wait.
-const rareCollections = 200
+// another: while one collects, events wait. The limit makes collections as frequent as they
+// must be.
+const rareCollections = 400
 
 // limitMemory tells the collector what the process may use: what is configured, else
-// what the container allows, less a tenth for what the collector does not see. The error
+// what the container allows, less a tenth for what the collector does not see. Within a
+// limit it collects less often. The error
 // says why it is not known what the container allows.
 func limitMemory(configured int64) error {
 	if configured > 0 {
@@ -126,7 +129,7 @@ func limitMemory(configured int64) error {
 	} else if _, err := memlimit.Set(); err != nil {
 		return fmt.Errorf("the memory limit of the container is not known: %w", err)
 	}
-	if os.Getenv("GOGC") == "" {
+	if limited := debug.SetMemoryLimit(-1) < math.MaxInt64; limited && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(rareCollections)
 	}
 	return nil

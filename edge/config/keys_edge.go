@@ -70,7 +70,7 @@ var edgeKeys = []*key{
 		"How long files that were put aside are kept."),
 
 	newKey("memory_limit", orNone(64<<20, 1<<44), int64(0), func(c *Config) *int64 { return &c.MemoryLimit },
-		"The memory that the process tries to stay within. 0: that of the container, where it has one."),
+		"The memory that the process tries to stay within. 0: that of the container, where it has one. Within a limit the garbage collector runs less often (GOGC 400, unless the environment has another)."),
 	newKey("limits.handshakes_per_second", whole(0, 1_000_000, "handshakes"), 1000, func(c *Config) *int { return &c.Limits.HandshakesPerSecond },
 		"New connections a second, all listeners together; further ones wait in the kernel. 0: no limit."),
 	newKey("limits.half_open", whole(0, 1_000_000, "connections"), 1024, func(c *Config) *int { return &c.Limits.HalfOpen },

@@ -24,7 +24,8 @@ type Config struct {
 	// connection holds of frames that the operating system has not taken yet, and
 	// how long a pong may have to wait. Default 64 KiB.
 	FlushBytes int
-	// PingInterval is the time between two pings. Default 20 s.
+	// PingInterval is the time between two pings; the first comes after half of it or more,
+	// so that connections which came together are not pinged together. Default 20 s.
 	PingInterval time.Duration
 	// PingTimeout is how long the peer may give no sign of life after a ping before
 	// the connection is ended with CloseAbnormal and ErrPingTimeout. A sign of life

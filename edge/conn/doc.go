@@ -44,8 +44,9 @@
 // to Config.MaxMessageBytes, and is complete within Config.MessageTimeout; all such
 // buffers together are bounded by Config.Inbound. While there is something to send it has a second
 // goroutine, which borrows a list of slices, and 16 KiB where it cannot write many
-// slices at once (TLS). One janitor ticks all connections once a second and keeps
-// all timeouts, so a write costs neither a deadline nor a look at the clock.
+// slices at once (TLS). One janitor ticks all connections once a second, a
+// tenth of them at a time, and keeps all timeouts, so a write costs neither a deadline nor
+// a look at the clock.
 //
 // # Files
 //

@@ -9,8 +9,14 @@ import (
 	"time"
 )
 
-// tickEvery is the janitor's period, and so the grain of every timeout.
-const tickEvery = time.Second
+const (
+	// tickEvery is how often the janitor looks at a connection, and so the grain of every
+	// timeout.
+	tickEvery = time.Second
+	// shifts is how many parts it divides all connections into, which follow each other at
+	// equal times: so what it causes is not done for all of them at once.
+	shifts = 10
+)
 
 // maxTickGap bounds what one tick adds to the janitor's clock: a process that was
 // stopped for a minute does not blame its peers for the silence.
@@ -33,11 +39,11 @@ type engine struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	serial   uint64    // of the last connection
-	taken    int       // connections that have not ended, started or not
-	links    []*link   // started connections, each at its own slot
-	farewell *farewell // what Shutdown says; nil before it
-	cutoff   error     // why Shutdown waits no longer; nil until then
+	serial   uint64          // of the last connection
+	taken    int             // connections that have not ended, started or not
+	links    [shifts][]*link // started connections, each at its own slot of its shift
+	farewell *farewell       // what Shutdown says; nil before it
+	cutoff   error           // why Shutdown waits no longer; nil until then
 	stopped  bool
 }
 
@@ -116,8 +122,9 @@ func (e *engine) admit() (serial uint64, err error) {
 // enter puts a connection where the janitor and Shutdown see it.
 func (e *engine) enter(l *link) {
 	e.mu.Lock()
-	l.slot = len(e.links)
-	e.links = append(e.links, l)
+	shift := &e.links[l.shift()]
+	l.slot = len(*shift)
+	*shift = append(*shift, l)
 	farewell, cutoff := e.farewell, e.cutoff
 	e.mu.Unlock()
 	if farewell != nil { // Shutdown came while the handler was being made
@@ -141,11 +148,12 @@ func (e *engine) forget(code Code) {
 func (e *engine) leave(l *link) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	last := len(e.links) - 1
-	moved := e.links[last]
-	e.links[l.slot], moved.slot = moved, l.slot
-	e.links[last] = nil
-	e.links = e.links[:last]
+	shift := e.links[l.shift()]
+	last := len(shift) - 1
+	moved := shift[last]
+	shift[l.slot], moved.slot = moved, l.slot
+	shift[last] = nil
+	e.links[l.shift()] = shift[:last]
 	e.taken--
 	e.settle()
 }
@@ -171,7 +179,7 @@ func (e *engine) Shutdown(ctx context.Context, code Code, reason func() string) 
 	if e.farewell == nil {
 		e.farewell = &farewell{code, reason}
 	}
-	links := slices.Clone(e.links)
+	links := slices.Concat(e.links[:]...)
 	e.settle()
 	e.mu.Unlock()
 	for _, l := range links {
@@ -193,7 +201,7 @@ func (e *engine) Shutdown(ctx context.Context, code Code, reason func() string) 
 func (e *engine) cutAll(err error) {
 	e.mu.Lock()
 	e.cutoff = err
-	links := slices.Clone(e.links)
+	links := slices.Concat(e.links[:]...)
 	e.mu.Unlock()
 	for _, l := range links {
 		l.end(true, Reason{Code: CloseAbnormal, Err: err})
@@ -210,15 +218,19 @@ func (e *engine) Len() int {
 // Stats implements Engine.
 func (e *engine) Stats() *Stats { return &e.stats }
 
-// sweep is the janitor: it ticks every connection once a period.
+// sweep is the janitor: it ticks every connection once a period, one shift after the
+// other. A shift that it is late for comes as soon as it can.
 func (e *engine) sweep() {
 	defer close(e.swept)
-	ticker := time.NewTicker(tickEvery)
+	const period = tickEvery / shifts
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	var (
 		clock time.Duration
-		last  = time.Now()
+		shift int
 		links []*link
+		last  = time.Now()
+		due   = last.Add(period)
 	)
 	for {
 		select {
@@ -227,16 +239,29 @@ func (e *engine) sweep() {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		clock += min(now.Sub(last), maxTickGap)
-		last = now
-		e.mu.Lock()
-		links = append(links[:0], e.links...)
-		e.mu.Unlock()
-		for _, l := range links {
-			l.tick(now, clock)
+		if now.Sub(due) >= tickEvery {
+			due = now.Add(period - tickEvery) // Each shift once.
 		}
-		clear(links)
+		for ; !due.After(now); due = due.Add(period) {
+			now := time.Now()
+			clock += min(now.Sub(last), maxTickGap)
+			last = now
+			links = e.tick(shift, links, now, clock)
+			shift = (shift + 1) % shifts
+		}
 	}
+}
+
+// tick looks at the connections of a shift. It returns links, which it uses as memory.
+func (e *engine) tick(shift int, links []*link, now time.Time, clock time.Duration) []*link {
+	e.mu.Lock()
+	links = append(links[:0], e.links[shift]...)
+	e.mu.Unlock()
+	for _, l := range links {
+		l.tick(now, clock)
+	}
+	clear(links)
+	return links
 }
 
 // silent is the handler of a connection that is only told why it is refused.

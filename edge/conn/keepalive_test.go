@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,28 +42,115 @@ func wantAfter(t *testing.T, start time.Time, d time.Duration) {
 
 func TestPingsComeEveryIntervalAndPongsKeepTheConnection(t *testing.T) {
 	inFakeTime(t, Config{}, func(t *testing.T, _ Engine, h *tap, c *client) {
-		last := time.Now()
+		c.wantFrame(ws.OpPing, "") // The first comes sooner.
 		for range 100 {
+			last := time.Now()
+			c.write(masked(ws.OpPong, true, ""))
 			c.wantFrame(ws.OpPing, "")
 			wantAfter(t, last, DefaultPingInterval)
-			last = time.Now()
-			c.write(masked(ws.OpPong, true, ""))
 		}
 		h.wantOpen()
 	})
 }
 
+// ticked is a handler that notes when it is ticked.
+type ticked struct {
+	silent
+	at []time.Time
+}
+
+func (h *ticked) Tick(now time.Time) { h.at = append(h.at, now) }
+
+// What a thousand connections need that came in one moment, after a storm, is not done in
+// one moment: neither their ticks nor their pings.
+func TestTicksAndPingsOfThoseThatCameTogetherAreSpread(t *testing.T) {
+	const (
+		connections = 1000
+		seconds     = 60
+	)
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, e)
+		var readers sync.WaitGroup
+		defer readers.Wait()
+		start, handlers, pings := time.Now(), make([]*ticked, connections), make([][]time.Duration, connections)
+		for i := range connections {
+			handlers[i] = &ticked{}
+			server, peer := net.Pipe()
+			defer func() { _ = peer.Close() }()
+			if err := e.Serve(server, nil, func(Conn) Handler { return handlers[i] }); err != nil {
+				t.Fatal(err)
+			}
+			readers.Go(func() {
+				for {
+					frame, err := ws.ReadFrame(peer)
+					if err != nil {
+						return
+					}
+					if frame.Header.OpCode == ws.OpPing {
+						pings[i] = append(pings[i], time.Since(start))
+						if _, err := peer.Write(masked(ws.OpPong, true, "")); err != nil {
+							return
+						}
+					}
+				}
+			})
+		}
+		pass(seconds*time.Second + time.Millisecond)
+		synctest.Wait()
+		ticks, together := map[time.Time]int{}, map[time.Duration]int{}
+		for i, h := range handlers {
+			if len(h.at) != seconds {
+				t.Fatalf("%d ticks in %d seconds", len(h.at), seconds)
+			}
+			for n, at := range h.at {
+				if n > 0 && at.Sub(h.at[n-1]) != tickEvery {
+					t.Fatalf("%v between two ticks", at.Sub(h.at[n-1]))
+				}
+				ticks[at]++
+			}
+			for n, at := range pings[i] {
+				first, since := DefaultPingInterval/2, at
+				if n > 0 {
+					first, since = DefaultPingInterval, at-pings[i][n-1]
+				}
+				if since < first || since > DefaultPingInterval+2*tickEvery {
+					t.Fatalf("ping %d came %v after what was before", n, since)
+				}
+				together[at]++
+			}
+			if len(pings[i]) < 2 {
+				t.Fatalf("%d pings", len(pings[i]))
+			}
+		}
+		for at, n := range ticks {
+			if n > connections/10 {
+				t.Fatalf("%d ticks at once, after %v", n, at.Sub(start))
+			}
+		}
+		for at, n := range together {
+			if n > connections/50 {
+				t.Fatalf("%d pings at once, after %v", n, at)
+			}
+		}
+	})
+}
+
 func TestSilenceAfterAPingEndsTheConnection(t *testing.T) {
 	inFakeTime(t, Config{PingInterval: 7 * time.Second, PingTimeout: 30 * time.Second}, func(t *testing.T, _ Engine, h *tap, c *client) {
+		c.wantFrame(ws.OpPing, "")
 		start := time.Now()
-		for range 5 { // the later pings do not start the wait again
+		for range 4 { // the later pings do not start the wait again
 			c.wantFrame(ws.OpPing, "")
 		}
 		if text := c.wantClose(CloseInternal); text != "ping timeout" {
 			t.Errorf("close text %q", text)
 		}
 		c.wantEOF()
-		wantAfter(t, start, 37*time.Second)
+		wantAfter(t, start, 30*time.Second)
 		if why := h.wantClosed(CloseAbnormal); !errors.Is(why.Err, ErrPingTimeout) || why.ByPeer {
 			t.Errorf("reason %v", why)
 		}

@@ -1,6 +1,9 @@
 package conn
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // watch is what the janitor remembers of a connection. Times are those of its own
 // clock, which stands still while the process does; 0 is "not yet".
@@ -54,11 +57,23 @@ func (l *link) supervise(clock time.Duration) {
 		return
 	}
 	if w.nextPing == 0 {
-		w.nextPing = clock + config.PingInterval
+		w.nextPing = clock + l.firstPing()
 	} else if clock >= w.nextPing {
 		w.nextPing = clock + config.PingInterval
 		l.ping(clock)
 	}
+}
+
+// shift is the janitor's that looks at the connection.
+func (l *link) shift() int { return int(l.serial % shifts) }
+
+// firstPing is when the first ping is due: in the second half of an interval, where those
+// that have come together are spread.
+func (l *link) firstPing() time.Duration {
+	half := l.engine.config.PingInterval / 2
+	const golden = 0x9e3779b97f4a7c15 // Multiples of it spread evenly.
+	share, _ := bits.Mul64(l.serial*golden, uint64(half))
+	return half + time.Duration(share)
 }
 
 // lingering reports whether a message has been coming for too long.

@@ -44,7 +44,8 @@ type Limits struct {
 	// subscriptions then read is bounded by PageBytes and the client's own pace.
 	ReplayRate int
 	// PositionEvery is the time between two position acks of a connection on
-	// which nothing else moves. Default 30 s.
+	// which nothing else moves; the first comes after half of it or more, so that
+	// connections which came together are not told together. Default 30 s.
 	PositionEvery time.Duration
 }
 
@@ -184,7 +185,7 @@ func (s *Server) Open(c conn.Conn, peer Peer) conn.Handler {
 	session := &Session{
 		server: s, conn: c, shard: s.shards[int(s.next.Add(1))%len(s.shards)],
 		ctx: ctx, cancel: cancel, opened: now, peer: peer, rate: limit.NewRate(s.limits.MessagesPerSecond),
-		subs: map[schema.Channel]*subscription{}, positionAt: now,
+		subs: map[schema.Channel]*subscription{}, positionAt: now.Add(-rand.N(s.limits.PositionEvery/2 + 1)),
 	}
 	if age := s.limits.MaxAge; age > 0 {
 		session.retire = now.Add(age - age/10 + rand.N(age/5+1))
