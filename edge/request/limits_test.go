@@ -64,6 +64,35 @@ func TestAConnectionThatHasLastedLongEnoughIsSentAway(t *testing.T) {
 	})
 }
 
+func TestPositionsOfThoseThatCameTogetherAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = 30 * time.Second
+		h := newHall(t, Limits{PositionEvery: every}, func(d *Door) { d.RequireAuth = false })
+		tenths := map[time.Duration]bool{}
+		for range 200 {
+			g, now := h.open(""), time.Now()
+			opened := g.session.positionAt
+			g.session.Tick(now.Add(every/2 - 1))
+			if !g.session.positionAt.Equal(opened) {
+				t.Fatal("told before half the time")
+			}
+			due := opened.Add(every)
+			g.session.Tick(due)
+			g.session.Tick(due.Add(every - 1))
+			if !g.session.positionAt.Equal(due) {
+				t.Fatalf("told %v after %v", g.session.positionAt.Sub(now), due.Sub(now))
+			}
+			if due.After(now.Add(every)) {
+				t.Fatalf("first told after %v", due.Sub(now))
+			}
+			tenths[due.Sub(now)/(every/20)] = true
+		}
+		if len(tenths) < 10 {
+			t.Errorf("told in %d of 10 parts of the time", len(tenths))
+		}
+	})
+}
+
 // TestWhoAsksTheLogForMoreWaits: what exceeds the rate comes later, and nothing is refused.
 func TestWhoAsksTheLogForMoreWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
