@@ -20,6 +20,8 @@
 // CPU a second as the attackers did, in as short pieces: the comparison then says what
 // the attack does to the edge, and not what it is to share two cores with somebody. Both
 // yield to the other processes (nice 10), as attackers on machines of their own would.
+// Latency counts in seconds in which the host of a virtual machine gave it its processors;
+// the table tells those apart. Everything else counts always.
 // In all rounds the publisher publishes at the same rate and the good clients stay
 // connected; newcomers among them come, read and leave. A newcomer who shows its token in
 // the first frame, as browsers do, cannot be told before from who has none: where too many
@@ -34,7 +36,7 @@
 //     prev or by the publisher's own counters, or lost its connection, or a newcomer
 //     could not get in;
 //   - the p99 of the good clients' latency in the attack is more than twice that of the
-//     calm rounds;
+//     calm rounds, or too few seconds were quiet to say so;
 //   - an attacker got what is not for him: an event that his token does not cover (every
 //     frame that reaches an attacker is searched for the marks that the publisher puts
 //     into its events), a subscription, a page of the operators', or entry with a token

@@ -78,7 +78,7 @@ func (f *fleet) startAll(ctx context.Context, s settings) error {
 		return err
 	}
 	at := f.edge.ready
-	cfg := good.Config{Edge: at.Address, NATS: url, Channels: f.channels, Clients: s.clients, Seed: s.seed}
+	cfg := good.Config{Edge: at.Address, NATS: url, Channels: f.channels, Clients: s.clients, Seed: s.seed, AnySecond: s.anySecond}
 	if f.good, err = f.start(role{Name: "good clients", Good: &cfg}, env); err != nil {
 		return err
 	}

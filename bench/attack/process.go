@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bodhisattva/indranet/bench/attack/stage"
 )
 
 // process is a child: this program in another role. It is told what to do in lines of
@@ -127,10 +129,6 @@ type usage struct {
 	Files     int
 }
 
-// clockTick is the unit of times in /proc: USER_HZ, which is 100 on every Linux that Go
-// runs on.
-const clockTick = 10 * time.Millisecond
-
 // usage reads /proc. The CPU time is exact to 10 ms.
 func (p *process) usage() (u usage, err error) {
 	dir := fmt.Sprintf("/proc/%d/", p.command.Process.Pid)
@@ -141,7 +139,7 @@ func (p *process) usage() (u usage, err error) {
 	// The name, in parentheses, may hold anything; utime and stime are the 12th and
 	// 13th fields behind it.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if u.CPU, err = ticks(fields[11:13]); err != nil {
+	if u.CPU, err = stage.Ticks(fields[11:13]); err != nil {
 		return u, err
 	}
 	status, err := os.ReadFile(dir + "status")
@@ -166,33 +164,4 @@ func (p *process) usage() (u usage, err error) {
 	}
 	u.Files = len(files)
 	return u, nil
-}
-
-// ticks adds up times.
-func ticks(fields []string) (sum time.Duration, err error) {
-	for _, field := range fields {
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			return 0, fmt.Errorf("attack: stat: %w", err)
-		}
-		sum += time.Duration(n) * clockTick
-	}
-	return sum, nil
-}
-
-// machineCPU is the time that all processors have worked so far, and that they could not
-// because the host gave it to others.
-func machineCPU() (worked, stolen time.Duration, err error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, fmt.Errorf("attack: %w", err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	fields := strings.Fields(line)
-	// user, nice, system; idle and iowait are rest; irq, softirq; steal.
-	worked, err = ticks(append(append([]string(nil), fields[1:4]...), fields[6:8]...))
-	if err == nil {
-		stolen, err = ticks(fields[8:9])
-	}
-	return worked, stolen, err
 }

@@ -49,9 +49,10 @@ type round struct {
 	cpu            []time.Duration
 	others, stolen time.Duration
 	most           load
-	// Of the good clients.
+	// Of the good clients; quiet is of the seconds in which the host withheld nothing.
 	events                     uint64
 	latency, control, entering swarm.Latency
+	quiet                      good.Quiet
 	turned                     map[string]int
 	again                      int
 }
@@ -60,8 +61,8 @@ type round struct {
 type result struct {
 	settings settings
 	rounds   []*round
-	// calm is the latency of both calm rounds together, calmControl without an edge.
-	calm, calmControl swarm.Latency
+	// calm is of both calm rounds together.
+	calm good.Quiet
 	// share is the CPU, in processors, that attackers used in the rehearsal and in the
 	// attack.
 	share [2]float64
@@ -248,8 +249,8 @@ func (r *result) play(ctx context.Context, f *fleet, say func(string, ...any), n
 	this.events = report.Events - opened.Events
 	this.latency, this.control, this.entering = report.Latency[name], report.Control[name], report.Entering[name]
 	this.turned, this.again = report.Turned[name], report.Again[name]
-	r.calm, r.calmControl = report.Latency[calmPool], report.Control[calmPool]
-	say("p99 %v, without an edge %v; %d newcomers turned away; faults so far: %v", this.latency.P99, this.control.P99, total(this.turned), report.Faults)
+	this.quiet, r.calm = report.Quiet[name], report.Quiet[calmPool]
+	say("p99 %v, without an edge %v, in %s; %d newcomers turned away; faults so far: %v", this.quiet.Latency.P99, this.quiet.Control.P99, seconds(this.quiet), total(this.turned), report.Faults)
 	return nil
 }
 
@@ -264,7 +265,7 @@ func (f *fleet) spending() (func(*round) error, error) {
 			}
 			list = append(list, u.CPU)
 		}
-		worked, stolen, err := machineCPU()
+		worked, stolen, err := stage.MachineCPU()
 		return append(list, worked, stolen), err
 	}
 	began := time.Now()

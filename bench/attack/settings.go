@@ -37,6 +37,8 @@ type settings struct {
 	// The p99 in the attack may be bound times that of the calm rounds, and slack more.
 	bound float64
 	slack time.Duration
+	// anySecond has also those seconds judged in which the host withheld processors.
+	anySecond bool
 	// memory is the edge's memory limit, queued bounds what it holds for its clients, both
 	// in bytes; spare is how many connections it takes beside the good clients'; linger is
 	// how long a feed of the edge stays without subscribers, 0 for its default.

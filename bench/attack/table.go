@@ -62,14 +62,21 @@ func (r *result) printRounds(out io.Writer) {
 		{"the same events without an edge", func(o *round) swarm.Latency { return o.control }},
 		{"newcomers, until caught up", func(o *round) swarm.Latency { return o.entering }},
 	} {
-		row(one.name+": p50, p99, max", func(o *round) string {
-			l := one.of(o)
-			return fmt.Sprintf("%s, %s, %s", brief(l.P50), brief(l.P99), brief(l.Max))
-		})
+		row(one.name+": p50, p99, max", func(o *round) string { return three(one.of(o)) })
 	}
 	row("newcomers: got in, were turned away, tried again", func(o *round) string {
 		return fmt.Sprintf("%d, %d, %d", o.entering.Count, total(o.turned), o.again)
 	})
+	row("quiet seconds: the host withheld nothing", func(o *round) string { return seconds(o.quiet) })
+	for _, one := range []struct {
+		name string
+		of   func(*round) swarm.Latency
+	}{
+		{"good clients", func(o *round) swarm.Latency { return o.quiet.Latency }},
+		{"without an edge", func(o *round) swarm.Latency { return o.quiet.Control }},
+	} {
+		row(one.name+" in those: p50, p99, max", func(o *round) string { return three(one.of(o)) })
+	}
 	for i, name := range []string{"attackers", "burner", "edge", "NATS", "good clients", "publisher", "everybody else on the machine", "nobody: not given by the host"} {
 		row("CPU of "+name, func(o *round) string {
 			used := append(slices.Clone(o.cpu), max(o.others, 0), o.stolen)[i]
@@ -77,10 +84,10 @@ func (r *result) printRounds(out io.Writer) {
 		})
 	}
 	_ = w.Flush() // Whoever reads it notices.
-	attack := r.attackRound().latency.P99
-	fmt.Fprintf(out, "\np99 of both calm rounds together %s, in the attack %s: %.2f times; at most %s is allowed\n", brief(r.calm.P99), brief(attack),
-		ratio(attack, r.calm.P99), brief(r.allowed()))
-	fmt.Fprintf(out, "without an edge %.2f times\n", ratio(r.attackRound().control.P99, r.calmControl.P99))
+	attack := r.attackRound().quiet
+	fmt.Fprintf(out, "\np99 in the quiet seconds, of both calm rounds together %s (%s), in the attack %s (%s): %.2f times; at most %s is allowed\n",
+		brief(r.calm.Latency.P99), seconds(r.calm), brief(attack.Latency.P99), seconds(attack), ratio(attack.Latency.P99, r.calm.Latency.P99), brief(r.allowed()))
+	fmt.Fprintf(out, "without an edge %.2f times\n", ratio(attack.Control.P99, r.calm.Control.P99))
 	if least, most := r.others(); most-least > unfair {
 		fmt.Fprintf(out, "NOTE: everybody else on the machine used between %.2f and %.2f processors in the rounds: they cannot be compared\n", least, most)
 	}
@@ -91,12 +98,16 @@ func (r *result) printRounds(out io.Writer) {
 // that are compared.
 const unfair = 0.1
 
-// others are the least and the most processors that everybody else used in a round, and
-// the host did not give.
+// three are the figures of a latency that the table has.
+func three(l swarm.Latency) string {
+	return fmt.Sprintf("%s, %s, %s", brief(l.P50), brief(l.P99), brief(l.Max))
+}
+
+// others are the least and the most processors that everybody else used in a round.
 func (r *result) others() (least, most float64) {
 	least = math.Inf(1)
 	for _, o := range r.rounds {
-		used := (max(o.others, 0) + o.stolen).Seconds() / max(o.took.Seconds(), 1e-9)
+		used := max(o.others, 0).Seconds() / max(o.took.Seconds(), 1e-9)
 		least, most = min(least, used), max(most, used)
 	}
 	return least, most

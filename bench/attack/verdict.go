@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bodhisattva/indranet/bench/attack/foe"
+	"github.com/bodhisattva/indranet/bench/attack/good"
 )
 
 // ok reports whether everything held.
@@ -34,7 +35,9 @@ func (r *result) verdict() (list []string) {
 			add("no event came in the round %q", one.name)
 		}
 	}
-	if p99 := r.attackRound().latency.P99; p99 > r.allowed() {
+	if attack := r.attackRound().quiet; !enough(attack) || !enough(r.calm) {
+		add("the host gave the machine its processors in %s of the attack and %s of the calm rounds: too few to compare them, run it again", seconds(attack), seconds(r.calm))
+	} else if p99 := attack.Latency.P99; p99 > r.allowed() {
 		add("good clients' p99 in the attack is %v, at most %v is allowed", p99, r.allowed())
 	}
 	for _, what := range slices.Sorted(maps.Keys(r.foe.Breaches)) {
@@ -112,8 +115,14 @@ func (r *result) attackRound() *round {
 
 // allowed is the p99 that good clients may have in the attack.
 func (r *result) allowed() time.Duration {
-	return time.Duration(r.settings.bound*float64(r.calm.P99)) + r.settings.slack
+	return time.Duration(r.settings.bound*float64(r.calm.Latency.P99)) + r.settings.slack
 }
+
+// enough reports whether so many seconds were quiet that they tell of all.
+func enough(q good.Quiet) bool { return 3*q.Seconds >= q.Of }
+
+// seconds says how many were quiet.
+func seconds(q good.Quiet) string { return fmt.Sprintf("%d of %d seconds", q.Seconds, q.Of) }
 
 // maxLine is the longest line of a log that is looked at, in bytes.
 const maxLine = 1 << 20

@@ -26,6 +26,8 @@ type Config struct {
 	Channels   []stage.Channel
 	Clients    int
 	Seed       uint64
+	// AnySecond has all seconds count as quiet.
+	AnySecond bool
 }
 
 // Order is what they are told. Which fields count depends on Do.
@@ -68,12 +70,22 @@ type Report struct {
 	// that came from NATS itself, Entering from the first packet of a newcomer until it
 	// has caught up; by window and by pool.
 	Latency, Control, Entering map[string]swarm.Latency
+	// Quiet is the same of the seconds in which the host of this virtual machine withheld
+	// nothing.
+	Quiet map[string]Quiet
 	// Turned counts, by window and by reason, newcomers that did not get in.
 	Turned map[string]map[string]int
 	// Again counts, by window, how often newcomers who show their token in the first frame
 	// had to try again, since too many others showed none.
 	Again map[string]int
 	Error string
+}
+
+// Quiet is what was measured in the quiet seconds of a window or a pool.
+type Quiet struct {
+	// Seconds are the quiet ones of Of.
+	Seconds, Of      int
+	Latency, Control swarm.Latency
 }
 
 // Clients are the good clients. Do may be called by one goroutine at a time. Close must
@@ -96,6 +108,7 @@ type Clients struct {
 
 	events                     atomic.Uint64
 	latency, entering, passing stage.Meter
+	host                       stage.Host
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -151,6 +164,11 @@ func New(cfg Config, secret string) (*Clients, error) {
 	if a.control, err = startControl(cfg.NATS, &a.passing); err != nil {
 		return nil, err
 	}
+	a.wg.Go(func() {
+		if err := a.host.Watch(a.ctx); err != nil {
+			a.fault(err.Error())
+		}
+	})
 	return a, nil
 }
 
@@ -193,7 +211,16 @@ func (a *Clients) report(r *Report) {
 	defer a.mu.Unlock()
 	r.Events = a.events.Load()
 	r.Faults = maps.Clone(a.faults)
-	r.Latency, r.Entering, r.Control = a.latency.Latencies(), a.entering.Latencies(), a.passing.Latencies()
+	r.Latency, r.Entering, r.Control = a.latency.Latencies(nil), a.entering.Latencies(nil), a.passing.Latencies(nil)
+	quiet := a.host.Quiet
+	if a.cfg.AnySecond {
+		quiet = nil
+	}
+	latency, control, seconds := a.latency.Latencies(quiet), a.passing.Latencies(quiet), a.latency.Seconds(quiet)
+	r.Quiet = map[string]Quiet{}
+	for name, of := range a.latency.Seconds(nil) {
+		r.Quiet[name] = Quiet{seconds[name], of, latency[name], control[name]}
+	}
 	r.Turned, r.Again = map[string]map[string]int{}, maps.Clone(a.tries)
 	for window, counts := range a.turned {
 		r.Turned[window] = maps.Clone(counts)

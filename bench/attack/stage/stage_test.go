@@ -3,6 +3,7 @@
 package stage
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -44,9 +45,50 @@ func TestAMeterCountsWhatBeganInItsWindow(t *testing.T) {
 	m.Add(300, 301)
 	m.Open("b", "both", 400)
 	m.Add(400, 410)
-	got := m.Latencies()
+	got := m.Latencies(nil)
 	if got["a"].Count != 2 || got["a"].Max != 301 || got["b"].Count != 1 || got["both"].Count != 3 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestSecondsInWhichTheHostWithholdsProcessorsAreToldApart(t *testing.T) {
+	const quarter = int64(250 * time.Millisecond)
+	var h Host
+	withheld := time.Duration(0)
+	for i := int64(2); i <= 5*4; i++ { // From 0.5 s to 5 s.
+		if i == 2*4+2 {
+			withheld += disturbing
+		} else if i == 3*4+2 {
+			withheld += disturbing + 1
+		}
+		h.add(look{i*quarter + 1, withheld})
+	}
+	for second, want := range []bool{false, true, true, false, true, false} { // It is not known of the first and the last.
+		if got := h.Quiet(int64(second)); got != want {
+			t.Errorf("second %d: %t", second, got)
+		}
+	}
+	var m Meter
+	m.Open("a", "both", 0)
+	for at := range int64(5) {
+		m.Add(at*4*quarter, at*4*quarter+at)
+	}
+	m.Open("b", "both", 10*4*quarter)
+	got, count := m.Latencies(h.Quiet), m.Seconds(h.Quiet)
+	if got["a"].Count != 3 || got["both"].Count != 3 || got["b"].Count != 0 || got["a"].P50 != 2 || got["a"].Max != 4 {
+		t.Errorf("%+v", got)
+	}
+	if count["a"] != 3 || count["both"] != 3 || m.Seconds(nil)["a"] != 5 {
+		t.Errorf("%v", count)
+	}
+}
+
+func TestTheHostIsWatched(t *testing.T) {
+	var h Host
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Watch(ctx); err != nil || len(h.looks) != 1 || h.looks[0].withheld < 0 {
+		t.Errorf("%+v, %v", h.looks, err)
 	}
 }
 
