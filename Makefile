@@ -16,6 +16,11 @@ ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 # Every Go module of the checkout, as directories: the top level first.
 MODULES := $(shell find . -name node_modules -prune -o -name go.mod -printf '%h\n' | sort)
 
+# ALONE are the tests that run after all others, since they need the processors: an attack
+# that gets too few of them shows nothing.
+GOTEST := go test -race -shuffle=on -count=1 -timeout=10m
+ALONE  := bench/attack
+
 # Every shell script, whatever its name.
 SCRIPTS := $(shell find . \( -name node_modules -o -name .git -o -name bin \) -prune -o -type f -perm -u+x \
 	-exec grep -lE '^\#!/(usr/)?bin/(env )?(ba)?sh' {} +)
@@ -62,7 +67,9 @@ lint: $(GOLANGCI) ## Run golangci-lint
 
 # -count=1: the end-to-end tests run programs that the test cache knows nothing of.
 unit: ## Run the Go tests under the race detector, end-to-end tests included
-	$(call each_module,go test -race -shuffle=on -count=1 -timeout=10m ./...)
+	@set -e; for module in $(MODULES); do \
+		echo "$$module: $(GOTEST) ./..."; (cd "$$module" && go list ./... | grep -v '/$(ALONE)$$' | xargs $(GOTEST)); done
+	$(GOTEST) ./$(ALONE)
 
 fuzz: ## Fuzz every target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)

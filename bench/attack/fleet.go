@@ -90,10 +90,10 @@ func (f *fleet) startAll(ctx context.Context, s settings) error {
 	if err := f.arm(secret, &enemy); err != nil {
 		return err
 	}
-	if f.foe, err = f.start(role{Name: "attackers", Foe: &enemy}); err != nil {
+	if f.foe, err = f.start(role{Name: "attackers", Nice: s.nice, Foe: &enemy}); err != nil {
 		return err
 	}
-	f.burner, err = f.start(role{Name: "burner", Burner: true})
+	f.burner, err = f.start(role{Name: "burner", Nice: s.nice, Burner: true})
 	return err
 }
 

@@ -31,9 +31,11 @@ const (
 	secretKey = "INDRANET_ATTACK_SECRET"
 )
 
-// role is what a child is: one of the fields but Name is set.
+// role is what a child is: one of the fields from NATS on is set.
 type role struct {
-	Name      string
+	Name string
+	// Nice is its nice value.
+	Nice      int                    `json:",omitempty"`
 	NATS      *natsRole              `json:",omitempty"`
 	Edge      *edgeRole              `json:",omitempty"`
 	Publisher *stage.PublisherConfig `json:",omitempty"`
@@ -87,27 +89,21 @@ func play() error {
 	return nil
 }
 
-// Settings of the processes that are not what is measured.
-const (
-	// rareCollections is the GC percentage of all but the edge: where few processors are
-	// shared, each collection of one process is time that the others have to wait, and
-	// who has a machine of its own collects there.
-	rareCollections = 800
-	// yielding is the nice value of attackers and burner: in truth attackers come from
-	// other machines, and take no processor from those that they attack.
-	yielding = 10
-)
+// rareCollections is the GC percentage of all but the edge: where few processors are shared,
+// each collection of one process is time that the others have to wait, and who has a
+// machine of its own collects there.
+const rareCollections = 800
 
 // settle prepares the process for its role.
 func (r *role) settle() error {
 	if r.Edge == nil {
 		debug.SetGCPercent(rareCollections)
 	}
-	if r.Foe == nil && !r.Burner {
+	if r.Nice == 0 {
 		return nil
 	}
 	// Its process group is its own, and holds all its threads.
-	if err := unix.Setpriority(unix.PRIO_PGRP, 0, yielding); err != nil {
+	if err := unix.Setpriority(unix.PRIO_PGRP, 0, r.Nice); err != nil {
 		return fmt.Errorf("%s: cannot yield to others: %w", r.Name, err)
 	}
 	return nil

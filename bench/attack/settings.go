@@ -45,6 +45,8 @@ type settings struct {
 	memory, queued int64
 	spare          int
 	linger         time.Duration
+	// nice is the nice value of attackers and burner.
+	nice int
 	// messages and frames are what a connection may send a second, arrivals how often an
 	// address may connect a second, halfOpen how many of its connections may be half-open.
 	messages, frames, arrivals, halfOpen int
@@ -69,6 +71,9 @@ const (
 	defaultFrames   = 20_000
 	// defaultArrivals is a second's of an address, three fifths of the edge's own default.
 	defaultArrivals = 60
+	// defaultNice has attackers yield: in truth they come from other machines, and take no
+	// processor from those that they attack.
+	defaultNice = 10
 )
 
 func newSettings() settings {
@@ -77,7 +82,7 @@ func newSettings() settings {
 		channels: defaultChannels, public: publicChannels, prefill: 1000, events: defaultEvents, size: 512,
 		bound: defaultBound, memory: defaultMemory, queued: defaultQueued, spare: defaultSpare,
 		messages: defaultMessages, frames: defaultFrames,
-		arrivals: defaultArrivals, halfOpen: limit.DefaultGate().MaxHalfOpenPerAddress,
+		arrivals: defaultArrivals, halfOpen: limit.DefaultGate().MaxHalfOpenPerAddress, nice: defaultNice,
 	}
 }
 

@@ -27,7 +27,7 @@ func (r *result) print(out io.Writer) {
 		s.connections(), maxPerUser, maxPerAddress, s.messages, s.frames, mebi(replayRate), mebi(s.queued), maxFeeds, mebi(s.memory))
 	fmt.Fprintf(out, "%d connects/s and %d half-open connections of an address; else limit.DefaultGate and limit.DefaultFailures.\nThe attackers used %.2f processors in the rehearsal and %.2f in the attack, and so did the burner in the calm before and after.\n",
 		s.arrivals, s.halfOpen, r.share[0], r.share[1])
-	fmt.Fprintf(out, "Nothing is pinned: attackers, good clients, publisher, NATS and edge share the processors; attackers and burner yield to the others (nice %d).\n\n", yielding)
+	fmt.Fprintf(out, "Nothing is pinned: attackers, good clients, publisher, NATS and edge share the processors; attackers and burner yield to the others (nice %d).\n\n", s.nice)
 	r.printRounds(out)
 	r.printKinds(out)
 	r.printLoad(out)

@@ -278,7 +278,7 @@ func foreign(ctx context.Context, a *attack, n int) string {
 	ask := `{"type":"request","event":"subscribe","id":"1","data":{"channel":"` + name + `","since":"start"}}`
 	_ = c.Send(peer.Message(ask)) // Reading tells.
 	how := ""
-	_ = c.listen(ctx, func(r reply) {
+	end = c.listen(ctx, func(r reply) {
 		switch r.Type {
 		case "error":
 			how = r.ErrorCode
@@ -290,7 +290,7 @@ func foreign(ctx context.Context, a *attack, n int) string {
 		c.Cut()
 	})
 	if how == "" {
-		return endSilent
+		return end
 	}
 	return how
 }
