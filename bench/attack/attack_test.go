@@ -66,7 +66,7 @@ func held() *result {
 		l := swarm.Latency{Count: 1000, P99: p99}
 		return &round{name: name, latency: l, quiet: good.Quiet{Seconds: 20, Of: 60, Latency: l}}
 	}
-	r := &result{settings: newSettings(), calm: good.Quiet{Seconds: 40, Of: 120, Latency: swarm.Latency{Count: 2000, P99: 5 * time.Millisecond}}}
+	r := &result{settings: newSettings(), calm: good.Quiet{Seconds: tells, Of: 120, Latency: swarm.Latency{Count: 2000, P99: 5 * time.Millisecond}}}
 	r.rounds = append(r.rounds, round(calmBefore, 5*time.Millisecond), round(inAttack, 10*time.Millisecond), round(calmAfter, 5*time.Millisecond))
 	r.after.Peak = r.maxMemory()
 	r.foe.Took = r.settings.duration
@@ -92,10 +92,10 @@ func TestTheVerdictNamesWhatDidNotHold(t *testing.T) {
 		`newcomers turned away in the round "attack": HTTP 429: 1`:                func(r *result) { r.rounds[1].turned = map[string]int{"HTTP 429": 1} },
 		`no event came in the round "calm after"`:                                 func(r *result) { r.rounds[2].latency = swarm.Latency{} },
 		"good clients' p99 in the attack is 10.000001ms, at most 10ms is allowed": func(r *result) { r.rounds[1].quiet.Latency.P99++ },
-		"the host gave the machine its processors in 19 of 60 seconds of the attack and 40 of 120 seconds of the calm rounds: too few to compare them, run it again": func(r *result) {
+		"the host gave the machine its processors in 19 of 60 seconds of the attack and 30 of 120 seconds of the calm rounds: too few to compare them, run it again": func(r *result) {
 			r.rounds[1].quiet.Seconds--
 		},
-		"the host gave the machine its processors in 20 of 60 seconds of the attack and 39 of 120 seconds of the calm rounds: too few to compare them, run it again": func(r *result) {
+		"the host gave the machine its processors in 20 of 60 seconds of the attack and 29 of 120 seconds of the calm rounds: too few to compare them, run it again": func(r *result) {
 			r.calm.Seconds--
 		},
 		"breach: origin: let in: 1":                                    func(r *result) { r.foe.Breaches = map[string]int{"origin: let in": 1} },

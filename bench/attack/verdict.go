@@ -118,8 +118,11 @@ func (r *result) allowed() time.Duration {
 	return time.Duration(r.settings.bound*float64(r.calm.Latency.P99)) + r.settings.slack
 }
 
+// tells is how many quiet seconds tell of any number of them.
+const tells = 30
+
 // enough reports whether so many seconds were quiet that they tell of all.
-func enough(q good.Quiet) bool { return 3*q.Seconds >= q.Of }
+func enough(q good.Quiet) bool { return q.Seconds >= min(tells, (q.Of+2)/3) }
 
 // seconds says how many were quiet.
 func seconds(q good.Quiet) string { return fmt.Sprintf("%d of %d seconds", q.Seconds, q.Of) }

@@ -145,7 +145,9 @@ func (m *Meter) each(some func(int64) bool, do func(name string, h *histogram)) 
 		for at, h := range w.seconds {
 			if some == nil || some(at) {
 				do(w.name, h)
-				do(w.pool, h)
+				if w.pool != w.name {
+					do(w.pool, h)
+				}
 			}
 		}
 	}

@@ -78,6 +78,11 @@ func TestSecondsInWhichTheHostWithholdsProcessorsAreToldApart(t *testing.T) {
 	if got["a"].Count != 3 || got["both"].Count != 3 || got["b"].Count != 0 || got["a"].P50 != 2 || got["a"].Max != 4 {
 		t.Errorf("%+v", got)
 	}
+	m.Open("alone", "alone", 20*4*quarter)
+	m.Add(20*4*quarter, 20*4*quarter+1)
+	if once := m.Latencies(nil)["alone"].Count; once != 1 {
+		t.Errorf("counted %d times", once)
+	}
 	if count["a"] != 3 || count["both"] != 3 || m.Seconds(nil)["a"] != 5 {
 		t.Errorf("%v", count)
 	}
