@@ -56,12 +56,17 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	for _, p := range plantings {
 		t.Run(p.plant, func(t *testing.T) {
 			t.Parallel()
-			out, err := play(t, t.TempDir(), append(p.faults, "-settle", "8s", "-plant", p.plant)...)
-			found := regexp.MustCompile(`(?m)^` + string(p.want) + `: .*`).FindString(out)
-			if err == nil || found == "" {
-				t.Errorf("%s was not caught:\n%s", p.plant, out)
+			var out, found string
+			// Another seed, where the machine was too busy for the faults to meet events.
+			for range 3 {
+				var err error
+				out, err = play(t, t.TempDir(), append(p.faults, "-settle", "8s", "-plant", p.plant)...)
+				if found = regexp.MustCompile(`(?m)^` + string(p.want) + `: .*`).FindString(out); err != nil && found != "" {
+					t.Log(found)
+					return
+				}
 			}
-			t.Log(found)
+			t.Errorf("%s was not caught:\n%s", p.plant, out)
 		})
 	}
 	if len(plantings) != len(plants) {
