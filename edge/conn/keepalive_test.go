@@ -53,13 +53,20 @@ func TestPingsComeEveryIntervalAndPongsKeepTheConnection(t *testing.T) {
 	})
 }
 
-// ticked is a handler that notes when it is ticked.
+// ticked is a handler that notes when it is ticked. The first tick takes as long as hold.
 type ticked struct {
 	silent
-	at []time.Time
+	at   []time.Time
+	hold time.Duration
 }
 
-func (h *ticked) Tick(now time.Time) { h.at = append(h.at, now) }
+func (h *ticked) Tick(now time.Time) {
+	h.at = append(h.at, now)
+	if h.hold > 0 {
+		pass(h.hold)
+		h.hold = 0
+	}
+}
 
 // What a thousand connections need that came in one moment, after a storm, is not done in
 // one moment: neither their ticks nor their pings.
@@ -134,6 +141,43 @@ func TestTicksAndPingsOfThoseThatCameTogetherAreSpread(t *testing.T) {
 		for at, n := range together {
 			if n > connections/50 {
 				t.Fatalf("%d pings at once, after %v", n, at)
+			}
+		}
+	})
+}
+
+// A janitor that was held up looks at each connection once and goes on at its pace: a look
+// twice in a moment would let a peer send twice as much as it may.
+func TestTicksThatWereMissedAreNotMadeUpFor(t *testing.T) {
+	const held = 5 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, e)
+		handlers := make([]*ticked, 2*shifts)
+		for i := range handlers {
+			handlers[i] = &ticked{}
+			if i == 3 {
+				handlers[i].hold = held
+			}
+			server, peer := net.Pipe()
+			defer func() { _ = peer.Close() }()
+			if err := e.Serve(server, nil, func(Conn) Handler { return handlers[i] }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(10*time.Second + held + time.Millisecond)
+		synctest.Wait()
+		for i, h := range handlers {
+			if n := len(h.at); n < 9 || n > 12 {
+				t.Errorf("connection %d: %d ticks", i, n)
+			}
+			for n := 1; n < len(h.at); n++ {
+				if gap := h.at[n].Sub(h.at[n-1]); gap > held+2*tickEvery {
+					t.Errorf("connection %d: %v between two ticks", i, gap)
+				}
 			}
 		}
 	})
